@@ -1,0 +1,38 @@
+"""Run a bundle from Python, as ``python -m monai.bundle run`` does from the shell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+from medvol.networks import find_bundle
+
+
+def run(bundle: str | Path, config: str = "train.json", **overrides: Any) -> Path | None:
+    """Run one config of a bundle in this process, or skip it when that very run has finished.
+
+    Args:
+        bundle: a bundle's name, folder or config file.
+        config: the config file inside of the bundle, ignored when ``bundle`` is a config file itself.
+        **overrides: values for top-level or nested keys, as ``steps=2`` or ``**{"train::trainer::clip_norm": 1.0}``.
+
+    Returns:
+        The run's folder, ``None`` for a config without a run (inference, evaluation).
+
+    Raises:
+        GuardError: when the bundle refuses to start.
+    """
+    path = Path(bundle)
+    file = path if path.is_file() else find_bundle(str(bundle)) / config
+    workflow = ConfigWorkflow(config_file=str(file), workflow_type="train" if "train" in file.name else "infer", **overrides)
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    except SystemExit as end:
+        if end.code not in (0, None):
+            raise
+    folder = workflow.parser.config.get("run_dir")
+    return None if folder is None else Path(folder)
