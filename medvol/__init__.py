@@ -15,7 +15,9 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_ROOMS = ("transforms", "networks", "losses", "engines", "data", "metrics", "bundles", "distributed", "passport", "figures")
+_ROOMS = (
+    "transforms", "networks", "losses", "engines", "data", "metrics", "bundles", "distributed", "passport", "figures"
+)  # fmt: skip
 
 __all__ = ["__version__", *_ROOMS]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from .guard import GuardError, guard
+from .guard import guard
 from .identity import run_hash
+from .inherit import results_dir
+from .refusal import GuardError
 from .root import bundle_root, running_workflow
 from .run import run
 
-__all__ = ["GuardError", "bundle_root", "guard", "run", "run_hash", "running_workflow"]
+__all__ = ["GuardError", "bundle_root", "guard", "results_dir", "run", "run_hash", "running_workflow"]

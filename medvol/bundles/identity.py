@@ -15,9 +15,7 @@ import medvol
 from medvol.data import load_manifest
 from medvol.networks import find_weights, weights_hash
 
-LEFT_OUT = frozenset(
-    "run_name restart mlflow tracking num_workers device bundle_root cache_dir output_dir".split()
-)
+LEFT_OUT = frozenset("run_name restart mlflow tracking num_workers device bundle_root cache_dir output_dir".split())
 """Keys that change where or how fast a run happens, never what comes out of it."""
 
 _FILLED_IN = frozenset("run_dir passport _meta_ tracking_uri experiment_name save_execute_config is_not_rank0".split())
@@ -78,7 +76,7 @@ def versions() -> dict[str, str]:
 def run_hash(config: dict[str, Any]) -> str:
     """Return the SHA-256 that identifies a run.
 
-    Two equal hashes mean the same resolved config, data, starting weights, medvol source, torch and MONAI; the hash does
+    Two equal hashes mean the same resolved config, data, starting weights, medvol source, torch and MONAI; it does
     not depend on the folder of bundle, data or weights, nor on the keys in ``LEFT_OUT``.
 
     Args:

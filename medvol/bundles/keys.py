@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 ENTRY_KEYS = frozenset(
-    "imports bundle_root device dataset_dir network_def initialize run finalize _meta_ restart run_name run_dir passport".split()
+    "imports bundle_root device dataset_dir network_def initialize run finalize _meta_ restart run_name run_dir "
+    "passport".split()
 )
 """Top-level keys that MONAI or the guard reads by name, so that no ``@reference`` to them is needed."""
 
@@ -103,9 +104,9 @@ def _type_problems(config: dict[str, Any], original: dict[str, Any]) -> Iterator
             continue
         if isinstance(value, str) and value[:1] in "$@%":
             continue
-        wanted = (int, float) if isinstance(default, float) else (type(default), tuple) if isinstance(default, list) else type(default)
-        wrong = not isinstance(value, wanted) or (isinstance(value, bool) and not isinstance(default, bool))
-        if wrong and not (isinstance(default, int) and value is None):
+        kinds = (int, float) if isinstance(default, float) else (type(default), *([tuple] * isinstance(default, list)))
+        wrong = not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool))
+        if wrong and value is not None:
             yield f"'{key}' must be {type(default).__name__}, as {default!r} is, found {value!r}"
 
 

@@ -45,7 +45,7 @@ def bundle_root(default: str = ".") -> str:
     workflow = running_workflow()
     if workflow is None:
         return default
-    folder = Path(os.path.abspath(workflow.config_root_path))
+    folder = Path(workflow.config_root_path).absolute()
     return str(folder.parent if folder.name == "configs" else folder)
 
 

@@ -26,7 +26,9 @@ def run(bundle: str | Path, config: str = "train.json", **overrides: Any) -> Pat
     """
     path = Path(bundle)
     file = path if path.is_file() else find_bundle(str(bundle)) / config
-    workflow = ConfigWorkflow(config_file=str(file), workflow_type="train" if "train" in file.name else "infer", **overrides)
+    workflow = ConfigWorkflow(
+        config_file=str(file), workflow_type="train" if "train" in file.name else "infer", **overrides
+    )
     try:
         workflow.initialize()
         workflow.run()
