@@ -1,0 +1,103 @@
+"""The run that a training config stands for: its name, its folder and its passport."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from medvol.data import Manifest, load_manifest
+from medvol.networks import find_weights
+from medvol.passport import read_passport
+
+from .identity import recipe, run_hash, versions
+from .refusal import refuse
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run writes, and whether it has finished before.
+
+    Attributes:
+        name: the user's ``run_name``, or the first 8 digits of the hash.
+        folder: the run's folder.
+        hash: the run's identity.
+        finished: whether that very run has finished.
+    """
+
+    name: str
+    folder: Path
+    hash: str
+    finished: bool
+
+
+def identify(parser: ConfigParser) -> Run:
+    """Compute a training config's identity and write ``run_name``, ``run_dir``, ``passport`` and the like into it.
+
+    Args:
+        parser: the running workflow's parser.
+
+    Raises:
+        GuardError: when the name belongs to another run, or the folder cannot be written.
+    """
+    config = parser.config
+    digest = run_hash(config)
+    name = str(config.get("run_name") or digest[:8])
+    folder = Path(parser.get_parsed_content("output_dir")) / name
+    restart = bool(config.get("restart"))
+    note = folder / "run.json"
+    other = json.loads(note.read_text())["hash"] if note.is_file() else digest
+    if other != digest and not restart:
+        found = f"another run under that name (hash {other[:8]})"
+        remedy = "choose another --run_name, or --restart True to overwrite it"
+        refuse(f"'{name}' to be new or this very run (hash {digest[:8]})", found, remedy)
+    finished = (folder / "passport.json").is_file() and (folder / "model.pt").is_file()
+    passport = _passport(config, Path(parser.get_parsed_content("bundle_root")).name, name, digest)
+    filled = {"run_name": name, "run_dir": str(folder), "passport": passport, "arm": passport["arm"]}
+    start = find_weights(config.get("pretrained"))
+    filled["pretrained"] = None if start is None else str(start)  # `@latest` may move on while the run lasts
+    for key, value in filled.items():
+        if key in config:
+            parser[key] = value
+    if int(os.environ.get("RANK", 0)) == 0 and (restart or not finished):
+        _write(note, {key: passport[key] for key in ("bundle", "hash", "recipe", "versions")})
+    return Run(name, folder, digest, finished)
+
+
+def _passport(config: dict[str, Any], bundle: str, name: str, digest: str) -> dict[str, Any]:
+    manifest = load_manifest(config["manifest"], config.get("dataset_dir")) if config.get("manifest") else None
+    start = find_weights(config.get("pretrained"))
+    origin = (read_passport(start) if start else None) or {}
+    return {
+        "bundle": bundle,
+        "run": name,
+        "hash": digest,
+        "architecture": json.loads(json.dumps(config.get("network_def"), default=str)),
+        "modalities": list(config.get("modalities") or (manifest.modalities if manifest else ())),
+        "data": None if manifest is None else _data_record(manifest),
+        "pretrained": {k: origin.get(k) for k in ("bundle", "run", "hash", "steps", "data")} if start else None,
+        "arm": config.get("arm") or (origin.get("bundle") or start.stem if start else "scratch"),
+        "seed": config.get("seed"),
+        "recipe": recipe(config),
+        "versions": versions(),
+    }
+
+
+def _data_record(manifest: Manifest) -> dict[str, Any]:
+    named = {"name": manifest.name, "hash": manifest.hash, "synthetic": manifest.synthetic}
+    return {**named, "label_map": dict(manifest.label_map)}
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+            json.dump(content, file, indent=1, sort_keys=True)
+        Path(file.name).replace(path)
+    except OSError as error:
+        refuse(f"a folder to write the run to, {path.parent}", str(error), "give another one by --output_dir")

@@ -1,0 +1,178 @@
+"""What every bundle on disk must be."""
+
+from __future__ import annotations
+
+import json
+import os
+import pydoc
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from monai.bundle import ConfigWorkflow
+
+ROOT = Path(__file__).parents[2] / "bundles"
+BUNDLES = sorted(p.parent.name for p in ROOT.glob("*/train.json"))
+PRETEXT = [
+    b
+    for b in BUNDLES
+    if "TrainingSuite" in (ROOT / b / "train.json").read_text() and not (ROOT / b / "evaluate.json").exists()
+]
+CONFIGS = [
+    f"{b}/{c}.json" for b in BUNDLES for c in ("train", "evaluate", "inference") if (ROOT / b / f"{c}.json").exists()
+]
+REQUIRED = (
+    "schema version monai_version pytorch_version numpy_version required_packages_version task description authors "
+    "copyright network_data_format changelog"
+).split()
+EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
+    r"import medvol",
+    r"medvol\.bundles\.(guard|bundle_root)\(\)",
+    r"medvol\.bundles\.results_dir\(@weights, (@section|'\w+')\)",
+    r"medvol\.distributed\.(device|initialize|finalize)\(\)",
+    r"medvol\.engines\.num_epochs\(@steps, @steps_per_epoch\)",
+    r"medvol\.metrics\.\w+\(\)",
+    r"medvol\.networks\.parameter_groups\(@network, @learning_rate, @encoder_scale\)",
+    r"medvol\.networks\.encoder_modules\(@network\) if @pretrained else \[\]",
+    r"monai\.utils\.set_determinism\(seed=(@seed|0)\)",
+    r"@(bundle_root|run_dir|results_dir) \+ '/[\w.]+'",
+    r"@data\.items\((@section|'\w+'), @modalities(, @num_patients, @subset_seed)?\)",
+    r"@data\.label_map",
+    r"@network\.parameters\(\)",
+    r"@[\w:]+\.run\(\)",
+    r"len\(@\w+\)",
+    r"\[\d\] \* \(?len\(@filters\)( - 1\))?",
+    r"\[1\] \+ \[2\] \* \(len\(@filters\) - 1\)",
+    r"not @save_predictions",
+]
+
+
+def load(name: str) -> dict:
+    return json.loads((ROOT / name).read_text())
+
+
+def strings(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        for value in node.values():
+            yield from strings(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from strings(value)
+    elif isinstance(node, str):
+        yield node
+
+
+def targets(node: object) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node["_target_"]
+        for value in node.values():
+            yield from targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from targets(value)
+
+
+def test_there_are_bundles() -> None:
+    assert {"cpc3d", "unet_brats", "unet_hippocampus"} <= set(BUNDLES)
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_a_bundle_has_its_files(bundle: str) -> None:
+    for file in ("train.json", "inference.json", "metadata.json", "logging.conf", "README.md", "LICENSE", "models"):
+        assert (ROOT / bundle / file).exists(), file
+    for file in (ROOT / bundle).glob("*.json"):
+        link = ROOT / bundle / "configs" / file.name
+        assert link.is_symlink(), f"{bundle}/configs/{file.name} must be a link"
+        assert str(link.readlink()) == f"../{file.name}"
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_metadata(bundle: str) -> None:
+    meta = load(f"{bundle}/metadata.json")
+    assert [key for key in REQUIRED if key not in meta] == []
+    assert meta["version"] in meta["changelog"]
+    schema = os.environ.get("MEDVOL_ZOO_SCHEMA")
+    if schema is None:
+        pytest.skip("MEDVOL_ZOO_SCHEMA names no schema file; required keys were checked")
+    import jsonschema
+
+    jsonschema.validate(meta, json.loads(Path(schema).read_text()))
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_every_target_resolves(config: str) -> None:
+    assert [t for t in targets(load(config)) if pydoc.locate(t) is None] == []
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_expressions_are_from_the_list_and_nothing_is_rewritten(config: str) -> None:
+    for text in strings(load(config)):
+        assert "#" not in text, text
+        assert "lambda" not in text, text
+        if text.startswith("$"):
+            assert any(re.fullmatch(pattern, text[1:]) for pattern in EXPRESSIONS), text
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_the_guard_stands_first(config: str) -> None:
+    assert load(config)["initialize"][0] == "$medvol.bundles.guard()"
+
+
+@pytest.mark.parametrize("config", [c for c in CONFIGS if "evaluate" not in c])
+def test_properties_are_clean(config: str) -> None:
+    kind = "train" if config.endswith("train.json") else "infer"
+    workflow = ConfigWorkflow(config_file=str(ROOT / config), workflow_type=kind, init_id="none")
+    assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_paper_and_page_name_every_bundle(config: str) -> None:
+    page = (ROOT / config).with_name("README.md").read_text()
+    assert "python -m monai.bundle run --config_file bundles/" in page
+
+
+def common(config: dict) -> dict:
+    """The parts in which two bundles of one kind may not differ."""
+    keys = (
+        "imports",
+        "bundle_root",
+        "output_dir",
+        "cache_dir",
+        "device",
+        "precision",
+        "initialize",
+        "run",
+        "finalize",
+        "data",
+    )
+    parts = {k: config[k] for k in keys}
+    return {**parts, "dataset": config["train"]["dataset"], "dataloader": config["train"]["dataloader"]}
+
+
+def test_common_blocks_are_equal() -> None:
+    first = common(load(f"{BUNDLES[0]}/train.json"))
+    for bundle in BUNDLES:
+        assert common(load(f"{bundle}/train.json")) == first, bundle
+
+
+@pytest.mark.parametrize("bundle", [b for b in BUNDLES if (ROOT / b / "evaluate.json").exists()])
+def test_validation_evaluation_and_inference_see_the_same_image(bundle: str) -> None:
+    def image_chain(config: dict) -> list[dict]:
+        return [{k: v for k, v in t.items() if k != "keys"} for t in config["transforms"]]
+
+    train, evaluate, inference = (load(f"{bundle}/{c}.json") for c in ("train", "evaluate", "inference"))
+    assert image_chain(train["validate"]["preprocessing"]) == image_chain(evaluate["preprocessing"])
+    assert image_chain(evaluate["preprocessing"]) == image_chain(inference["preprocessing"])
+    assert train["network_def"] == evaluate["network_def"] == inference["network_def"]
+    assert train["validate"]["inferer"] == evaluate["inferer"] == inference["inferer"]
+
+
+@pytest.mark.parametrize("bundle", [b for b in BUNDLES if b.startswith("unet")])
+def test_every_arm_is_trained_alike(bundle: str) -> None:
+    """Scratch and pretrained differ in `pretrained` alone: one config, its default is scratch."""
+    config = load(f"{bundle}/train.json")
+    assert config["pretrained"] is None
+    text = json.dumps({k: v for k, v in config.items() if k not in ("network", "freeze")})
+    assert "@pretrained" not in text

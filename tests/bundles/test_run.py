@@ -1,0 +1,126 @@
+"""The main job from end to end on a tiny data set, in this process."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from medvol import bundles
+
+
+@pytest.fixture
+def trained(overrides: Callable[..., dict]) -> tuple[Path, Path]:
+    """A two-step CPC run and a two-step U-Net run on its weights."""
+    cpc = bundles.run("cpc3d", **overrides("cpc3d"))
+    unet = bundles.run("unet_brats", **overrides("unet_brats", pretrained=str(cpc / "model.pt")))
+    return cpc, unet
+
+
+def rows(path: Path) -> list[dict]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_pretrain_finetune_score_and_predict(
+    trained: tuple[Path, Path], overrides: Callable[..., dict], dataset: Path, tmp_path: Path
+) -> None:
+    cpc, unet = trained
+    passport = json.loads((unet / "passport.json").read_text())
+    assert passport["pretrained"]["bundle"] == "cpc3d"
+    assert passport["arm"] == "cpc3d"
+    assert passport["data"]["synthetic"] is True
+    names = {r["name"] for r in rows(cpc / "log.csv")}
+    assert {"loss", "accuracy", "chance"} <= names
+    scores = rows(unet / "metrics.csv")
+    assert {(r["region"], r["metric"]) for r in scores} >= {
+        (g, m) for g in ("TC", "WT", "ET") for m in ("dice", "hd95")
+    }
+    assert {r["arm"] for r in scores} == {"cpc3d"}
+
+    small = {"device": "cpu", "weights": str(unet / "model.pt"), "manifest": str(dataset)}
+    bundles.run("unet_brats", "evaluate.json", **small)
+    tested = rows(unet / "test" / "metrics.csv")
+    assert {r["run"] for r in tested} == {passport["run"]}
+    bundles.run(
+        "unet_brats",
+        "inference.json",
+        **small,
+        input_dir=str(folder_of_one(dataset, tmp_path)),
+        results_dir=str(tmp_path / "out"),
+    )
+    (written,) = (tmp_path / "out").glob("*.nii.gz")
+    image = nib.load(dataset.parent / "c4" / "c4_t1.nii.gz")
+    prediction = nib.load(written)
+    assert prediction.shape == image.shape
+    np.testing.assert_allclose(prediction.affine, image.affine)
+    assert set(np.unique(prediction.get_fdata())) <= {0, 1, 2, 4}
+
+
+def folder_of_one(dataset: Path, tmp_path: Path) -> Path:
+    """A plain folder that holds one case, without its label."""
+    folder = tmp_path / "in" / "c4"
+    folder.mkdir(parents=True)
+    for file in (dataset.parent / "c4").glob("*.nii.gz"):
+        if "_seg" not in file.name:
+            (folder / file.name).write_bytes(file.read_bytes())
+    return folder.parent
+
+
+def test_embeddings(trained: tuple[Path, Path], dataset: Path, tmp_path: Path) -> None:
+    cpc, _ = trained
+    bundles.run(
+        "cpc3d",
+        "inference.json",
+        device="cpu",
+        weights=str(cpc / "model.pt"),
+        manifest=str(dataset),
+        results_dir=str(tmp_path / "e"),
+    )
+    with np.load(tmp_path / "e" / "embeddings.npz") as file:
+        assert file["embeddings"].shape == (1, 8)
+
+
+def test_the_product_is_what_was_trained(trained: tuple[Path, Path], overrides: Callable[..., dict]) -> None:
+    """Every key of network_def is in model.pt and no other, and the encoder is that of the U-Net."""
+    cpc, unet = trained
+    encoder = torch.load(cpc / "model.pt", weights_only=True)
+    whole = torch.load(unet / "model.pt", weights_only=True)
+    assert encoder.keys() < whole.keys()
+    assert not [k for k in encoder if "upsample" in k or "output" in k]
+    assert all(encoder[k].shape == whole[k].shape for k in encoder)
+
+
+def test_equal_runs_give_equal_bytes_and_a_finished_one_is_skipped(
+    overrides: Callable[..., dict], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    first = bundles.run("cpc3d", **overrides("cpc3d"))
+    before = (first / "model.pt").stat().st_mtime_ns
+    assert bundles.run("cpc3d", **overrides("cpc3d")) == first
+    assert "finished already" in capsys.readouterr().out
+    assert (first / "model.pt").stat().st_mtime_ns == before
+    second = bundles.run("cpc3d", **overrides("cpc3d", output_dir=str(tmp_path / "again")))
+    assert (second / "model.pt").read_bytes() == (first / "model.pt").read_bytes()
+    assert (second / "passport.json").read_bytes() == (first / "passport.json").read_bytes()
+    again = bundles.run("cpc3d", **overrides("cpc3d", restart=True))
+    assert again == first
+    assert (first / "model.pt").stat().st_mtime_ns > before
+
+
+def test_an_unfinished_run_goes_on(overrides: Callable[..., dict], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same hash and unfinished: the same folder, the same weights as the uninterrupted run."""
+    whole = bundles.run("cpc3d", **overrides("cpc3d", steps=4, run_name="whole"))
+    folder = bundles.run("cpc3d", **overrides("cpc3d", steps=4, run_name="cut"))
+    state = (folder / "last.pt").read_bytes()
+    assert (folder / "model.pt").read_bytes() == (whole / "model.pt").read_bytes()
+    (folder / "passport.json").unlink()
+    (folder / "model.pt").unlink()
+    assert state
+    assert bundles.run("cpc3d", **overrides("cpc3d", steps=4, run_name="cut")) == folder
+    assert (folder / "model.pt").read_bytes() == (whole / "model.pt").read_bytes()
