@@ -27,8 +27,8 @@ def guard(on_finished: str = "exit") -> Run | None:
 
     It stands first in every bundle's ``initialize``. In order: texts such as "false" become values; keys, arguments and
     overridden types are compared with what the config and its components read; versions, weights and data are looked
-    for; then, for a config with a ``run_dir``, the run's identity is computed and ``run_name``, ``run_dir`` and
-    ``passport`` are written into the config.
+    for; then, for a config with a ``run_dir``, the run's identity is computed and ``run_name`` and ``run_dir`` are
+    written into the config.
 
     Args:
         on_finished: what to do when this very run has finished already: ``"exit"`` prints its result and ends the

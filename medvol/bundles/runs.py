@@ -19,6 +19,9 @@ from .identity import recipe, run_hash, versions
 from .refusal import refuse
 
 
+NOTE = "run.json"
+
+
 @dataclass(frozen=True)
 class Run:
     """Where a run writes, and whether it has finished before.
@@ -37,7 +40,9 @@ class Run:
 
 
 def identify(parser: ConfigParser) -> Run:
-    """Compute a training config's identity and write ``run_name``, ``run_dir``, ``passport`` and the like into it.
+    """Compute a training config's identity, and write ``run_name``, ``run_dir`` and the like into it.
+
+    The passport goes into ``run.json`` and not into the config: MONAI would parse the recipe inside of it.
 
     Args:
         parser: the running workflow's parser.
@@ -50,23 +55,39 @@ def identify(parser: ConfigParser) -> Run:
     name = str(config.get("run_name") or digest[:8])
     folder = Path(parser.get_parsed_content("output_dir")) / name
     restart = bool(config.get("restart"))
-    note = folder / "run.json"
+    note = folder / NOTE
     other = json.loads(note.read_text())["hash"] if note.is_file() else digest
     if other != digest and not restart:
         found = f"another run under that name (hash {other[:8]})"
         remedy = "choose another --run_name, or --restart True to overwrite it"
         refuse(f"'{name}' to be new or this very run (hash {digest[:8]})", found, remedy)
     finished = (folder / "passport.json").is_file() and (folder / "model.pt").is_file()
-    passport = _passport(config, Path(parser.get_parsed_content("bundle_root")).name, name, digest)
-    filled = {"run_name": name, "run_dir": str(folder), "passport": passport, "arm": passport["arm"]}
+    record = _passport(config, Path(parser.get_parsed_content("bundle_root")).name, name, digest)
+    filled = {"run_name": name, "run_dir": str(folder), "arm": record["arm"]}
     start = find_weights(config.get("pretrained"))
     filled["pretrained"] = None if start is None else str(start)  # `@latest` may move on while the run lasts
     for key, value in filled.items():
         if key in config:
             parser[key] = value
     if int(os.environ.get("RANK", 0)) == 0 and (restart or not finished):
-        _write(note, {key: passport[key] for key in ("bundle", "hash", "recipe", "versions")})
+        _write(note, record)
     return Run(name, folder, digest, finished)
+
+
+def passport(run_dir: str) -> dict[str, Any]:
+    """Return what is known of a run before it starts, the beginning of its passport.
+
+    Args:
+        run_dir: the folder that :func:`medvol.bundles.guard` wrote into the config.
+
+    Raises:
+        FileNotFoundError: when the guard has not run.
+    """
+    note = Path(run_dir or ".") / NOTE
+    if not note.is_file():
+        message = f"expected {NOTE} in the run's folder; found none at {note}; let $medvol.bundles.guard() run first"
+        raise FileNotFoundError(message)
+    return json.loads(note.read_text())
 
 
 def _passport(config: dict[str, Any], bundle: str, name: str, digest: str) -> dict[str, Any]:

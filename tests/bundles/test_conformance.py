@@ -29,6 +29,7 @@ REQUIRED = (
 EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"import medvol",
     r"medvol\.bundles\.(guard|bundle_root)\(\)",
+    r"medvol\.bundles\.passport\(@run_dir\)",
     r"medvol\.bundles\.results_dir\(@weights, (@section|'\w+')\)",
     r"medvol\.distributed\.(device|initialize|finalize)\(\)",
     r"medvol\.engines\.num_epochs\(@steps, @steps_per_epoch\)",
@@ -41,7 +42,7 @@ EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"@data\.label_map",
     r"@network\.parameters\(\)",
     r"@[\w:]+\.run\(\)",
-    r"len\(@\w+\)",
+    r"len\(@\w+\)( \+ 1)?",
     r"\[\d\] \* \(?len\(@filters\)( - 1\))?",
     r"\[1\] \+ \[2\] \* \(len\(@filters\) - 1\)",
     r"not @save_predictions",

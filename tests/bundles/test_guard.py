@@ -71,10 +71,10 @@ def test_a_run_gets_its_name_folder_and_passport(overrides: Callable[..., dict],
     config = start("cpc3d", **overrides("cpc3d")).parser.config
     assert len(config["run_name"]) == 8
     assert config["run_dir"] == str(tmp_path / "cpc3d" / config["run_name"])
-    assert config["passport"]["data"]["synthetic"] is True
+    assert bundles.passport(config["run_dir"])["data"]["synthetic"] is True
     named = start("cpc3d", **overrides("cpc3d", run_name="mine")).parser.config
     assert named["run_dir"] == str(tmp_path / "cpc3d" / "mine")
-    assert named["passport"]["hash"] == config["passport"]["hash"]
+    assert bundles.passport(named["run_dir"])["hash"] == bundles.passport(config["run_dir"])["hash"]
 
 
 def test_another_config_is_another_folder_and_may_not_take_a_name(overrides: Callable[..., dict]) -> None:

@@ -1,0 +1,231 @@
+"""The disk cache: where it lies, what names an entry, and how an entry is read or made."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+import pickle
+import sys
+import tempfile
+import types
+import warnings
+from collections.abc import Callable, Mapping, Sequence, Set
+from enum import Enum
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import monai
+import numpy as np
+import platformdirs
+import torch
+
+# Inside these packages the version says what a class does; elsewhere only its source file does.
+_VERSIONED = ("monai", "torch", "numpy", "builtins")
+
+
+def cache_root() -> Path:
+    """Return the folder of everything medvol can make again: ``MEDVOL_CACHE``, or else the user's cache folder.
+
+    Example:
+        >>> cache_root().is_absolute()
+        True
+    """
+    chosen = os.environ.get("MEDVOL_CACHE")
+    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_cache_path("medvol", appauthor=False)
+
+
+def transform_key(transforms: Sequence[Any]) -> str:
+    """Return a name for what a chain of transforms does: classes, settings and, outside MONAI, the source text.
+
+    Unlike a pickle's hash it does not depend on object identity, so that two processes agree; a lambda counts with
+    its byte code, so that an edited one is another transform.
+
+    Args:
+        transforms: deterministic MONAI transforms in order, and any settings they run under.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Example:
+        >>> from monai.transforms import ScaleIntensityd
+        >>> transform_key([ScaleIntensityd("image")]) == transform_key([ScaleIntensityd("image")])
+        True
+        >>> transform_key([ScaleIntensityd("image")]) == transform_key([ScaleIntensityd("image", maxv=2.0)])
+        False
+    """
+    return _digest(["monai", monai.__version__, _describe(list(transforms), ())])
+
+
+def item_key(item: Mapping[str, Any]) -> str:
+    """Return a name for one item's content; ``identity`` stands for the files ``image`` and ``label``, if it is there.
+
+    Any other path counts with size and time of change, so an overwritten file is another item.
+
+    Args:
+        item: one entry of a data list.
+
+    Returns:
+        64 hexadecimal digits.
+
+    Example:
+        >>> item_key({"image": "/a/1.nii.gz", "identity": "x"}) == item_key({"image": "/b/1.nii.gz", "identity": "x"})
+        True
+    """
+    covered = ("image", "label") if "identity" in item else ()
+    # Which of the two is there still counts: the same image without its label is another item.
+    return _digest(_describe({key: None if key in covered else value for key, value in item.items()}, ()))
+
+
+def read_or_make(file: Path, make: Callable[[], Any]) -> Any:
+    """Read a cached value, or make it and keep it.
+
+    The file is memory-mapped privately: a crop reads only the pages it touches, and a change in place stays in this
+    process. It is written beside its final place and renamed, so that no reader ever meets half a file (MONAI's
+    ``PersistentDataset`` goes through the system's temporary folder, which may be another disk).
+
+    Args:
+        file: place of the entry; its folder must exist.
+        make: called without arguments when there is no readable entry.
+
+    Returns:
+        The value, in both cases as plain tensors, numbers, text, lists and dicts.
+
+    Raises:
+        ValueError: the value holds something else than that.
+        OSError: the folder takes no file.
+    """
+    if file.is_file():
+        try:
+            return torch.load(file, weights_only=True, mmap=True)
+        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
+            warnings.warn(f"the cache entry {file} is not readable ({error}); it is made again", stacklevel=2)
+    value = plain(make())
+    _write(file, value)
+    return value
+
+
+def plain(value: Any, where: str = "sample") -> Any:
+    """Return the value with every array as an ordinary tensor of its own memory: no metadata, no view of a larger one.
+
+    Args:
+        value: tensors, arrays, numbers, text, paths and nested lists, tuples and dicts of them.
+        where: name of the value in an error.
+
+    Raises:
+        ValueError: another type stands in it.
+
+    Example:
+        >>> plain({"image": np.zeros((1, 2), dtype="float32"), "patient": np.int64(3)})
+        {'image': tensor([[0., 0.]]), 'patient': 3}
+    """
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if isinstance(value, torch.Tensor):
+        tensor = (value.as_tensor() if hasattr(value, "as_tensor") else value).detach()
+        small = tensor.numel() * tensor.element_size() < tensor.untyped_storage().nbytes()
+        return tensor.clone(memory_format=torch.contiguous_format) if small else tensor.contiguous()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {plain(key, where): plain(entry, f"{where}[{str(key)!r}]") for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        entries = [plain(entry, f"{where}[{i}]") for i, entry in enumerate(value)]
+        return tuple(entries) if isinstance(value, tuple) else entries
+    if isinstance(value, Enum):  # MONAI's CommonKeys are text with a class, which the safe reader refuses
+        return plain(value.value, where)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise ValueError(
+        f"the cache keeps tensors, arrays, numbers and text; {where} is a {type(value).__name__}; "
+        "remove it at the end of the deterministic transforms, for instance with DeleteItemsd"
+    )
+
+
+def _write(file: Path, value: Any) -> None:
+    try:
+        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".part-")
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                torch.save(value, stream)
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OSError(
+            f"the cache needs a folder it can write to; {file.parent} refused ({error}); "
+            "name another with the environment variable MEDVOL_CACHE or the argument cache_dir"
+        ) from error
+
+
+def _digest(description: Any) -> str:
+    return hashlib.sha256(json.dumps(description).encode()).hexdigest()
+
+
+def _describe(value: Any, above: tuple[int, ...]) -> Any:
+    """Return nested lists of text that are equal exactly when the values mean the same."""
+    if id(value) in above:
+        return ["above", above[::-1].index(id(value))]
+    inner = (*above, id(value))
+    if isinstance(value, str):
+        return ["file", value, *_stat(value)] if os.sep in value and os.path.isfile(value) else value  # noqa: PTH113
+    if value is None or isinstance(value, (bool, int, float)):
+        return [type(value).__name__, repr(value)]
+    if isinstance(value, Path):
+        return _describe(str(value), inner)
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        array = value.detach().cpu().contiguous().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        return ["array", str(array.dtype), list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+    if isinstance(value, Mapping):
+        return ["dict", *sorted(([_describe(k, inner), _describe(v, inner)] for k, v in value.items()), key=repr)]
+    if isinstance(value, Set):
+        return ["set", *sorted((_describe(entry, inner) for entry in value), key=repr)]
+    if isinstance(value, (list, tuple)):
+        return [type(value).__name__, *(_describe(entry, inner) for entry in value)]
+    return _describe_object(value, inner)
+
+
+def _describe_object(value: Any, above: tuple[int, ...]) -> Any:
+    if isinstance(value, type):
+        return ["class", _source(value)]
+    if isinstance(value, types.CodeType):
+        return ["code", value.co_code.hex(), list(value.co_names), _describe(value.co_consts, above)]
+    if isinstance(value, types.FunctionType):
+        cells = [cell.cell_contents for cell in value.__closure__ or ()]
+        parts = (value.__code__, value.__defaults__, value.__kwdefaults__, cells)
+        return ["function", _source(value), *(_describe(part, above) for part in parts)]
+    if isinstance(value, partial):
+        return ["partial", _describe([value.func, value.args, value.keywords], above)]
+    if isinstance(value, (torch.dtype, torch.device, np.dtype)) or not hasattr(value, "__dict__"):
+        return ["value", type(value).__qualname__, repr(value) if _prints(value) else pickle.dumps(value).hex()]
+    return ["object", _source(type(value)), _describe(vars(value), above)]
+
+
+def _prints(value: Any) -> bool:
+    return type(value).__repr__ is not object.__repr__
+
+
+def _stat(path: str) -> tuple[int, int]:
+    found = Path(path).stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@cache
+def _source(thing: Any) -> tuple[str, str, str]:
+    """Return module, name and a hash of the source, which is left empty where a version covers it."""
+    module = thing.__module__ or ""
+    if module.split(".")[0] in (*_VERSIONED, *sys.stdlib_module_names):
+        return module, thing.__qualname__, ""
+    try:
+        file = Path(inspect.getfile(thing))
+    except (TypeError, OSError):  # typed in at a prompt: there is no file to read
+        return module, thing.__qualname__, ""
+    # In a package the neighbors count, too: what a class does may stand in a module beside its own.
+    files = sorted(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else [file]
+    text = b"".join(hashlib.sha256(each.read_bytes()).digest() for each in files)
+    return module, thing.__qualname__, hashlib.sha256(text).hexdigest()

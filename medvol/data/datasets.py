@@ -1,0 +1,204 @@
+"""The data set of a run: its deterministic part cached on disk, its random part seeded by the place in the stream."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import Dataset, MetaTensor, list_data_collate
+from monai.transforms import Compose, Transform
+from monai.transforms.traits import RandomizableTrait
+from torch.utils.data import DataLoader
+
+from medvol import distributed
+
+from .cache import cache_root, item_key, read_or_make, transform_key
+from .stream import StreamSampler
+
+
+class StreamDataset(Dataset):
+    """A MONAI data set whose samples depend on (seed, position) only, never on a worker's state.
+
+    The transforms before the first random one run once per item; their result is kept on disk as plain tensors, under a
+    name made of the item and of those transforms, so that neither a changed file nor a changed transform reads a stale
+    entry. The others run each time, every one with its own seed drawn from (seed, position). The samples are therefore
+    the same bits for any number of workers, and after any resume.
+
+    Metadata end here: what leaves are ordinary tensors. For predictions that go back to the native grid use MONAI's
+    own ``Dataset``.
+
+    Args:
+        data: items, for instance of :meth:`medvol.data.Manifest.items`.
+        transform: MONAI dictionary transforms; nested ``Compose`` are flattened.
+        seed: seed of every random transform, 0 or more.
+        cache_dir: folder of the cache; None for ``volumes`` in :func:`medvol.data.cache_root`.
+
+    Raises:
+        ValueError: a negative seed.
+        OSError: the cache folder cannot be made.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from monai.transforms import Compose, RandFlipd
+        >>> flip = Compose([RandFlipd("image", prob=0.5)])
+        >>> dataset = StreamDataset([{"image": torch.arange(8.0).reshape(1, 2, 2, 2)}], flip, 0, tempfile.mkdtemp())
+        >>> all(torch.equal(dataset[0, 7]["image"], dataset[0, 7]["image"]) for _ in range(8))
+        True
+    """
+
+    def __init__(
+        self,
+        data: Sequence[Any],
+        transform: Sequence[Callable] | Callable,
+        seed: int,
+        cache_dir: str | Path | None = None,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more; found {seed}; choose another seed")
+        super().__init__(data, transform)
+        # MONAI takes a nested Compose for random even when nothing in it is; flat, the cut stands where it belongs.
+        self.transform = self.transform.flatten() if type(self.transform) is Compose else Compose(self.transform)
+        self.seed = seed
+        parts = list(self.transform.transforms)
+        # As in MONAI, what is no Transform may do anything, so it is not cached either.
+        loose = [isinstance(part, RandomizableTrait) or not isinstance(part, Transform) for part in parts]
+        cut = loose.index(True) if True in loose else len(parts)
+        self._fixed, self._random = (_part(self.transform, chosen) for chosen in (parts[:cut], parts[cut:]))
+        ways = {"lazy": self.transform.lazy, "overrides": self.transform.overrides}
+        self._key = transform_key([*parts[:cut], ways]) if cut else None
+        self.cache_dir = Path(cache_dir) if cache_dir is not None else cache_root() / "volumes"
+        if self._key:
+            _make_folder(self.cache_dir)
+
+    def __getitem__(self, index: int | slice | Sequence[int] | tuple[int, int]) -> Any:
+        """Return a sample.
+
+        Args:
+            index: ``(index, position)`` of the stream; an index alone stands for the position of the same number. A
+                slice or a list gives a ``Subset``, as in MONAI.
+        """
+        if isinstance(index, (slice, list)):
+            return super().__getitem__(index)
+        index, position = index if isinstance(index, tuple) else (index, index % max(len(self), 1))
+        entry = self.data[index]
+        with _one_thread():
+            item = self._load(entry)
+            self._random.set_random_state(seed=_seed_of(self.seed, position))
+            return _untracked(self._random(item))
+
+    def _load(self, item: Any) -> Any:
+        # Copies, because a transform may work in place.
+        if self._key is None:
+            return deepcopy(item)
+        name = f"{item_key(item)[:32]}-{self._key[:32]}.pt"
+        return read_or_make(self.cache_dir / name, lambda: self._fixed(deepcopy(item)))
+
+
+def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int = 0) -> DataLoader:
+    """Return an endless loader over a seeded stream; its attribute ``stream`` is the :class:`StreamSampler`.
+
+    Args:
+        dataset: a :class:`StreamDataset`, or any data set that takes ``(index, position)``.
+        batch_size: examples per global batch, over all processes.
+        seed: seed of the order.
+        num_workers: processes that prepare batches; the batches do not depend on it.
+
+    Returns:
+        Loader of dicts without the key ``pretext`` (plain records for the preview) and without keys that hold None.
+
+    Raises:
+        ValueError: an empty data set, or a batch that the processes cannot share equally.
+    """
+    if len(dataset) == 0:
+        raise ValueError(
+            "training needs at least one example; found an empty data set; check the manifest's section, num_patients "
+            "and whether labels are asked for"
+        )
+    stream = StreamSampler(len(dataset), seed, distributed.rank(), distributed.world_size(), batch_size)
+    with warnings.catch_warnings():
+        # The user chose the number; torch's advice counts only the processors this process may use.
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        loader = DataLoader(
+            dataset,
+            batch_sampler=stream,
+            num_workers=num_workers,
+            collate_fn=collate_stream,
+            persistent_workers=num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(seed),  # else every iteration draws from the global generator
+        )
+    loader.stream = stream
+    return loader
+
+
+def collate_stream(samples: Sequence[Any]) -> dict[str, Any]:
+    """Stack samples into a batch, without the key ``pretext`` and without keys that hold None.
+
+    Args:
+        samples: dicts, or lists of dicts where a transform makes several of one item.
+
+    Raises:
+        ValueError: the samples do not have the same keys.
+
+    Example:
+        >>> collate_stream([{"patient": 3, "label": None, "pretext": {"class": 1}}, {"patient": 4, "label": None}])
+        {'patient': tensor([3, 4])}
+    """
+    flat = [one for sample in samples for one in (sample if isinstance(sample, list) else [sample])]
+    kept = [{k: v for k, v in sample.items() if v is not None and k != "pretext"} for sample in flat]
+    for sample in kept:
+        different = sorted(set(sample) ^ set(kept[0]))
+        if different:
+            raise ValueError(
+                f"samples of a batch must have the same keys; {', '.join(different)} is missing in some; give every "
+                "item a value, or delete the key with DeleteItemsd"
+            )
+    return list_data_collate(kept)
+
+
+def _part(whole: Compose, transforms: Sequence[Callable]) -> Compose:
+    settings = {"map_items": whole.map_items, "unpack_items": whole.unpack_items, "lazy": whole.lazy}
+    return Compose(transforms, log_stats=whole.log_stats, overrides=whole.overrides, **settings)
+
+
+def _seed_of(seed: int, position: int) -> int:
+    return int(np.random.SeedSequence((seed, position)).generate_state(1)[0])
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the cache needs a folder it can write to; {folder} refused ({error}); name another with the environment "
+            "variable MEDVOL_CACHE or the argument cache_dir"
+        ) from error
+
+
+def _untracked(sample: Any) -> Any:
+    """Return the sample with ordinary tensors: metadata do not belong in a loss, and stacking them costs time."""
+    if isinstance(sample, MetaTensor):
+        return sample.as_tensor()
+    if isinstance(sample, Mapping):
+        return {key: _untracked(value) for key, value in sample.items()}
+    return [_untracked(value) for value in sample] if isinstance(sample, list) else sample
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    # A worker has one thread, and a sum over several threads ends in other bits.
+    before = torch.get_num_threads()
+    if before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,303 @@
+"""Manifests: which files of which patients a data set has, by name and checksum, and the items a run takes from it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.resources
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from .datalist import (
+    KEYS,
+    SECTIONS,
+    TEXTS,
+    case_name,
+    check_keys,
+    check_label_map,
+    check_modalities,
+    check_sections,
+    did_you_mean,
+    item_files,
+    require,
+)
+from .splits import subset_patients
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set as a decathlon data list in which every item names its patient.
+
+    Attributes:
+        name: short name; tables and passports print it.
+        root: folder that the items' relative paths start from.
+        modalities: names of the channels, in the order of each item's files, or of a 4D file's last axis.
+        label_map: structure name to its integer in the label files; ``background``, if named, is 0.
+        synthetic: True for simulated data: no result on it is a claim about patients.
+        sections: ``training``, ``validation`` and ``test``, each a list of items with the keys ``image`` (one path, or
+            one per modality) and ``patient``, and optionally ``label``, ``case`` (a unique name), ``group`` (for
+            instance the scanner) and ``sha256`` (path to 64 hexadecimal digits).
+        description: what the data are.
+        reference: whom to cite.
+        licence: what one may do with them.
+        split: how the sections were made, for instance ``{"seed": 0}``.
+
+    Raises:
+        ValueError: an unknown key, a missing value, a path that leaves the root, or a patient in two sections.
+
+    Example:
+        >>> items = [{"image": "a.nii.gz", "label": "a_seg.nii.gz", "patient": "P1"}]
+        >>> manifest = Manifest("demo", Path("."), ("t1",), {"background": 0, "tumor": 1}, True, {"training": items})
+        >>> manifest.patients("training")
+        ['P1']
+    """
+
+    name: str
+    root: Path
+    modalities: tuple[str, ...]
+    label_map: dict[str, int]
+    synthetic: bool
+    sections: dict[str, list[dict[str, Any]]]
+    description: str = ""
+    reference: str = ""
+    licence: str = ""
+    split: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for key in TEXTS:
+            require(isinstance(getattr(self, key), str), key, "text", getattr(self, key))
+        require(bool(self.name), "name", "text", self.name)
+        require(isinstance(self.synthetic, bool), "synthetic", "true or false", self.synthetic)
+        check_label_map(self.label_map)
+        # A frozen instance with normal values: equal manifests compare equal however they were spelled.
+        object.__setattr__(self, "root", Path(os.path.normpath(Path(self.root).absolute())))
+        object.__setattr__(self, "modalities", check_modalities(self.modalities))
+        object.__setattr__(self, "sections", check_sections(self.sections, self.modalities, bool(self.label_map)))
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of the content in 64 hexadecimal digits, blind to the root and to the order of the rows.
+
+        A file without a checksum counts with its size, and must be there.
+        """
+        sections = {}
+        for section, items in self.sections.items():
+            unsummed = [[file for file in item_files(item) if file not in item.get("sha256", {})] for item in items]
+            self._require_files(file for files in unsummed for file in files)
+            rows = [
+                {**item, "size": {file: (self.root / file).stat().st_size for file in files}}
+                for item, files in zip(items, unsummed, strict=True)
+            ]
+            sections[section] = sorted(json.dumps(row, sort_keys=True) for row in rows)
+        return hashlib.sha256(json.dumps({**self._head(), **sections}, sort_keys=True).encode()).hexdigest()
+
+    def patients(self, section: str) -> list[str]:
+        """Return the sorted patients of a section."""
+        return sorted({item["patient"] for item in self._rows(section)})
+
+    def check(self, section: str | None = None, checksums: bool = False) -> None:
+        """Refuse to go on when a file is missing.
+
+        Args:
+            section: the section to look at; None for all three.
+            checksums: also read every file that has a checksum and compare.
+
+        Raises:
+            FileNotFoundError: says how many files are missing, and the first three.
+            ValueError: a file's bytes are not those of the manifest.
+        """
+        items = [item for name in ((section,) if section else SECTIONS) for item in self._rows(name)]
+        self._require_files(file for item in items for file in item_files(item))
+        sums = {file: value for item in items for file, value in item.get("sha256", {}).items()} if checksums else {}
+        for file, expected in sums.items():
+            found = hashlib.sha256((self.root / file).read_bytes()).hexdigest()
+            if found != expected:
+                raise ValueError(
+                    f"manifest '{self.name}' states SHA-256 {expected} for {file}; found {found}; get the file again, "
+                    "or correct the manifest if the change is meant"
+                )
+
+    def items(
+        self,
+        section: str,
+        modalities: Sequence[str] | str | None = None,
+        num_patients: int | str | None = None,
+        subset_seed: int = 0,
+        labelled: bool | None = None,
+        balanced: bool = False,
+    ) -> list[dict[str, Any]]:
+        """Return what a run reads from a section, sorted by patient and case.
+
+        Args:
+            section: ``training``, ``validation`` or ``test``.
+            modalities: names of the wanted channels, in the wanted order; None for all.
+            num_patients: size of the patient subset, None or ``"all"`` for no subset. Subsets of one seed are nested.
+            subset_seed: seed of the subset.
+            labelled: True keeps only items with a label, False takes the label away from every item, None
+                does neither.
+            balanced: draw the subset in the shares of the items' ``group``.
+
+        Returns:
+            Dicts with ``image`` (a list of absolute paths, one per modality; or one path of a 4D file together with
+            ``channels``, the indices to keep on its last axis), ``label`` (absolute path, if any), ``patient`` (an
+            integer, the same in every section and for any order of rows), ``case``, and ``identity`` (checksum or path,
+            with size and time of change, of every file: what names the content in a cache).
+
+        Raises:
+            ValueError: an unknown section or modality, too many patients, or no label where labels are wanted.
+            FileNotFoundError: a file of a returned item is missing.
+        """
+        wanted = self._channels(modalities)
+        rows = [item for item in self._rows(section) if labelled is not True or "label" in item]
+        if labelled and self._rows(section):
+            require(bool(rows), f"'{section}' of manifest '{self.name}'", "items with a label", "no label")
+        strata = {item["patient"]: item.get("group", "") for item in rows} if balanced else None
+        if rows or num_patients not in (None, "all"):
+            chosen = set(subset_patients((item["patient"] for item in rows), num_patients, subset_seed, strata))
+            rows = [item for item in rows if item["patient"] in chosen]
+        if labelled is False:
+            rows = [{key: value for key, value in item.items() if key != "label"} for item in rows]
+        rows = sorted(rows, key=lambda item: (item["patient"], case_name(item)))
+        self._require_files(file for item in rows for file in item_files(item))
+        number = {p: i for i, p in enumerate(sorted({p for s in SECTIONS for p in self.patients(s)}))}
+        return [self._item(item, number[item["patient"]], wanted) for item in rows]
+
+    def _item(self, item: Mapping[str, Any], patient: int, wanted: list[int]) -> dict[str, Any]:
+        stacked = len(self.modalities) > 1 and isinstance(item["image"], str)
+        images = [item["image"]] if isinstance(item["image"], str) else item["image"]
+        images = images if stacked else [images[i] for i in wanted]
+        paths = [str(self.root / image) for image in images]
+        result: dict[str, Any] = {"image": paths[0], "channels": wanted} if stacked else {"image": paths}
+        identity = [f"image={self._identity(item, image)}" for image in images]
+        if "label" in item:
+            result["label"] = str(self.root / item["label"])
+            identity.append(f"label={self._identity(item, item['label'])}")
+        return {**result, "patient": patient, "case": case_name(item), "identity": ";".join(identity)}
+
+    def _identity(self, item: Mapping[str, Any], file: str) -> str:
+        # The size stands beside a checksum, too: a file replaced without its checksum is then another file.
+        state, checksum = (self.root / file).stat(), item.get("sha256", {}).get(file)
+        return f"{checksum}|{state.st_size}" if checksum else f"{self.root / file}|{state.st_size}|{state.st_mtime_ns}"
+
+    def _channels(self, modalities: Sequence[str] | str | None) -> list[int]:
+        wanted = self.modalities if modalities is None else (modalities,) if isinstance(modalities, str) else modalities
+        require(len(wanted) > 0, "modalities", f"at least one of {', '.join(self.modalities)}", wanted)
+        for modality in wanted:
+            if modality not in self.modalities:
+                raise ValueError(
+                    f"manifest '{self.name}' finds modalities by name and has no '{modality}'; "
+                    f"{did_you_mean(str(modality), self.modalities)}"
+                )
+        return [self.modalities.index(modality) for modality in wanted]
+
+    def _rows(self, section: str) -> list[dict[str, Any]]:
+        if section not in SECTIONS:
+            raise ValueError(f"a manifest has no section '{section}'; {did_you_mean(str(section), SECTIONS)}")
+        return self.sections[section]
+
+    def _require_files(self, files: Iterable[str]) -> None:
+        listed = list(dict.fromkeys(files))
+        missing = [file for file in listed if not (self.root / file).is_file()]
+        if missing:
+            shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            raise FileNotFoundError(
+                f"manifest '{self.name}' lists {len(listed)} files under {self.root}; {len(missing)} of them are "
+                f"missing: {shown}; get the data and name their folder with --dataset_dir <folder>"
+            )
+
+    def _head(self) -> dict[str, Any]:
+        """Return everything but root and sections, as it stands in the file."""
+        texts = {key: getattr(self, key) for key in TEXTS}
+        rest = {"modalities": list(self.modalities), "label_map": self.label_map, "synthetic": self.synthetic}
+        return {**texts, **rest, "split": self.split}
+
+
+def load_manifest(name_or_path: str | Path, dataset_dir: str | Path | None = None) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        name_or_path: ``"phantom"`` (made on first use), a name looked up in ``./data_manifests`` and then among the
+            installed manifests, or the path of a JSON file.
+        dataset_dir: folder of the data; None for the manifest's own ``root``, which is relative to its file.
+
+    Raises:
+        FileNotFoundError: there is no such manifest, or no such folder.
+        ValueError: the file is no valid manifest.
+
+    Example:
+        >>> load_manifest("hippocampus").modalities
+        ('t1',)
+    """
+    file = _find(str(name_or_path))
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"a manifest is a JSON object; {file} is not JSON ({error}); correct that place") from error
+    require(isinstance(content, dict), str(file), "a JSON object", type(content).__name__)
+    check_keys(content, KEYS, f"manifest {file}")
+    for key in ("name", "modalities"):
+        require(key in content, str(file), f"a manifest with the key '{key}'", ", ".join(content))
+    root = file.parent / content.pop("root", ".")
+    if dataset_dir:
+        root = Path(dataset_dir).expanduser().absolute()
+        if not root.is_dir():
+            raise FileNotFoundError(
+                f"--dataset_dir must be the folder with the data of '{content['name']}'; there is no folder {root}; "
+                "correct the path"
+            )
+    sections = {section: content.pop(section) for section in SECTIONS if section in content}
+    try:
+        return Manifest(**{"label_map": {}, "synthetic": False, **content}, root=root, sections=sections)
+    except ValueError as error:
+        raise ValueError(f"{error} ({file})") from error
+
+
+def write_manifest(path: str | Path, manifest: Manifest) -> Path:
+    """Write a manifest, one item per line; its root is stored relative to the file.
+
+    Args:
+        path: a ``.json`` file in a folder that exists.
+        manifest: what :func:`load_manifest` shall return.
+
+    Returns:
+        The absolute path.
+    """
+    path = Path(path).absolute()
+    head = {**manifest._head(), "root": Path(os.path.relpath(manifest.root, path.parent)).as_posix()}
+    lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+    for section, items in manifest.sections.items():
+        rows = ",\n".join(f"  {json.dumps(item)}" for item in items)
+        lines.append(f' "{section}": [\n{rows}\n ]' if items else f' "{section}": []')
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    part.replace(path)  # at once, so that a reader never meets half a manifest
+    return path
+
+
+def _find(name: str) -> Path:
+    if name == "phantom":
+        from .phantom import phantom_manifest  # the simulator, and what it needs, load only where they are used
+
+        return Path(phantom_manifest())
+    if name.endswith(".json") or "/" in name or os.sep in name:
+        file = Path(name).expanduser().absolute()
+        if not file.is_file():
+            raise FileNotFoundError(f"a manifest is a name or a JSON file; there is no file {file}; correct the path")
+        return file
+    folders = [Path("data_manifests").absolute()]
+    try:
+        folders.append(Path(str(importlib.resources.files("medvol._manifests"))))
+    except ModuleNotFoundError:  # a source tree that nobody installed
+        folders.append(Path(__file__).parents[2] / "data_manifests")
+    for folder in folders:
+        if (folder / f"{name}.json").is_file():
+            return folder / f"{name}.json"
+    known = sorted({"phantom", *(file.stem for folder in folders for file in folder.glob("*.json"))})
+    raise FileNotFoundError(
+        f"a manifest is looked for in {' and '.join(map(str, folders))}; none is called '{name}'; "
+        f"{did_you_mean(name, known)}"
+    )

@@ -1,0 +1,25 @@
+"""Engines: the one trainer, what happens around its steps, and what evaluation keeps of every case."""
+
+from medvol.engines.clock import num_epochs
+from medvol.engines.evaluation import SaveEmbeddings, ScoreCases
+from medvol.engines.events import StepEvents
+from medvol.engines.inference import FlipInferer
+from medvol.engines.monitors import Monitor
+from medvol.engines.schedules import FrozenWarmup, WarmupCosine
+from medvol.engines.suite import TrainingSuite
+from medvol.engines.trainer import Trainer
+from medvol.engines.validation import PretextValidator
+
+__all__ = [
+    "FlipInferer",
+    "FrozenWarmup",
+    "Monitor",
+    "PretextValidator",
+    "SaveEmbeddings",
+    "ScoreCases",
+    "StepEvents",
+    "Trainer",
+    "TrainingSuite",
+    "WarmupCosine",
+    "num_epochs",
+]

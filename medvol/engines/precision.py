@@ -1,0 +1,80 @@
+"""Precision: which number format the forward pass runs in, and back to float32 for the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from monai.data import MetaTensor
+
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the dtype for ``torch.autocast`` on a device, or ``None`` for no autocast.
+
+    ``"auto"`` is bfloat16 where the processor calculates in it (CUDA with bf16, CPU with AMX or AVX512-BF16), else
+    float32. bfloat16 has float32's range and needs no loss scaling.
+
+    Args:
+        precision: ``"auto"``, ``"fp32"``, ``"bf16"`` or ``"fp16"``. ``"fp32"`` leaves float64 networks alone, too.
+        device: where the network lies.
+
+    Raises:
+        ValueError: for any other word.
+
+    Example:
+        >>> autocast_dtype("bf16", torch.device("cpu"))
+        torch.bfloat16
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(
+            f"expected precision to be one of {PRECISIONS}, found {precision!r}; 'auto' suits most machines"
+        )
+    if precision == "auto":
+        return torch.bfloat16 if _calculates_in_bfloat16(device) else None
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _calculates_in_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":  # private names in torch, so they may be absent in some version
+        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+        return any(getattr(torch.cpu, name)() for name in probes if hasattr(torch.cpu, name))
+    return False
+
+
+def as_float32(value: Any) -> Any:
+    """Return half-precision tensors inside of tuples, lists and dicts as float32, all else as it is.
+
+    Example:
+        >>> as_float32((torch.ones(1, dtype=torch.bfloat16), torch.ones(1, dtype=torch.int64)))
+        (tensor([1.]), tensor([1]))
+    """
+    return _map_tensors(value, lambda x: x.float() if x.dtype in (torch.bfloat16, torch.float16) else x)
+
+
+def as_plain(value: Any) -> Any:
+    """Return MONAI ``MetaTensor``s inside of tuples, lists and dicts as plain tensors, all else as it is.
+
+    Metadata would otherwise travel through network and loss, where every operation copies it.
+    """
+    return _map_tensors(value, lambda x: x.as_tensor() if isinstance(x, MetaTensor) else x)
+
+
+def detached(value: Any) -> Any:
+    """Return the tensors inside of tuples, lists and dicts without their graph, which would hold the step's memory."""
+    return _map_tensors(value, torch.Tensor.detach)
+
+
+def _map_tensors(value: Any, function: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, (tuple, list)):
+        mapped = [_map_tensors(v, function) for v in value]
+        return mapped if isinstance(value, list) else tuple(mapped)
+    if isinstance(value, dict):
+        return {k: _map_tensors(v, function) for k, v in value.items()}
+    return value

@@ -1,0 +1,119 @@
+"""Validation of a pretext task: its loss and monitors on a fixed stretch of a validation stream."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from monai.engines import Evaluator
+from torch import nn
+
+from medvol import distributed
+from medvol.engines.clock import derive_seed
+from medvol.engines.monitors import Monitor, MonitorBoard
+
+if TYPE_CHECKING:
+    from medvol.engines.trainer import Trainer
+
+
+class PretextValidator:
+    """Runs the network without learning on the first batches of a stream, each time with the same draws.
+
+    Args:
+        network: the bare network, as the config's ``@network``.
+        loader: a ``medvol.data.stream_loader`` of validation cases, or a finite loader.
+        loss_function: as in training.
+        monitors: their own objects, not those of the training.
+        prepare_batch: as in training; by default the trainer's.
+        num_batches: batches to look at; ``None`` is about one pass over the cases.
+        seed: of what network and loss draw.
+
+    Raises:
+        ValueError: when ``num_batches`` is smaller than 1, or unknown for an endless loader, or no batch comes.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        loader: Iterable,
+        loss_function: Callable[..., torch.Tensor],
+        monitors: Iterable[Monitor] = (),
+        prepare_batch: Callable | None = None,
+        num_batches: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.network = network
+        self.loader = loader
+        self.loss_function = loss_function
+        self.board = MonitorBoard(monitors)
+        self.prepare_batch = prepare_batch
+        self.num_batches = _one_pass(loader) if num_batches is None else num_batches
+        self.seed = seed
+        if self.num_batches < 1:
+            raise ValueError(f"expected num_batches >= 1, found {self.num_batches}; add validation cases")
+
+    @torch.no_grad()
+    def run(self, trainer: Trainer) -> dict[str, float]:
+        """Return ``val_loss`` and the monitors' values as ``val_<name>``; call on all processes together.
+
+        Args:
+            trainer: tells the device, the precision and the inferer.
+        """
+        stream = getattr(self.loader, "stream", None)
+        if stream is not None:
+            stream.start_batch = 0
+        self.board.reset()
+        self.network.eval()
+        if isinstance(self.loss_function, nn.Module):
+            self.loss_function.eval()
+        seen = 0
+        for seen, batch in enumerate(itertools.islice(self.loader, self.num_batches), start=1):
+            torch.manual_seed(derive_seed(self.seed, seen, distributed.rank()))
+            _, label, prediction = trainer.forward(batch, self.network, self.prepare_batch)
+            self.board.update(self.loss_function(prediction, label).mean().item(), prediction, label)
+        if seen == 0:
+            raise ValueError("expected validation batches, found none; add validation cases, or set validator to null")
+        return {f"val_{name}": value for name, value in self.board.compute().items()}
+
+
+def _one_pass(loader: Any) -> int:
+    """Number of batches that show as many examples as there are cases; all processes do as many."""
+    dataset, stream = getattr(loader, "dataset", None), getattr(loader, "stream", None)
+    if stream is not None and dataset is not None:
+        return max(1, -(-len(dataset) // int(stream.batch_size)))
+    try:
+        return len(loader)
+    except TypeError as error:
+        raise ValueError(
+            f"expected num_batches, found None for a loader without a length ({type(loader).__name__}); give a number"
+        ) from error
+
+
+def validate(validator: Any, trainer: Trainer) -> dict[str, float]:
+    """Run a validator or a MONAI evaluator and return its numbers by name.
+
+    Args:
+        validator: has ``run(trainer) -> dict``; or a MONAI evaluator, whose scalar metrics become ``val_<name>``.
+        trainer: the trainer it belongs to.
+
+    Raises:
+        TypeError: when the validator returns something else.
+    """
+    if isinstance(validator, Evaluator):
+        validator.run(trainer.state.epoch)
+        metrics = validator.state.metrics.items()
+        found = {f"val_{k}": v for k, v in metrics if isinstance(v, (int, float)) or _is_scalar(v)}
+    else:
+        found = validator.run(trainer)
+    if not isinstance(found, dict):
+        raise TypeError(
+            f"expected a dict of numbers from {type(validator).__name__}.run, found {type(found).__name__}; "
+            "return for instance {'val_loss': 0.1}"
+        )
+    return {name: float(value) for name, value in found.items()}
+
+
+def _is_scalar(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.numel() == 1

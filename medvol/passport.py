@@ -1,0 +1,148 @@
+# Copyright (c) medvol contributors. Licensed under the Apache License, Version 2.0.
+"""The provenance record of a weights file: written beside it, read back with it, compared.
+
+A passport is canonical JSON (sorted keys, no time, no host), so equal runs give equal bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+__all__ = ["KEYS", "compare_passports", "passport_path", "read_passport", "write_passport"]
+
+KEYS = (
+    "bundle",
+    "run",
+    "hash",
+    "architecture",
+    "modalities",
+    "data",
+    "pretrained",
+    "arm",
+    "steps",
+    "examples",
+    "seed",
+    "recipe",
+    "versions",
+    "metrics",
+)
+"""What a passport may say: the run and its identity, what it started from, what was trained on what, and the result."""
+
+
+def passport_path(path: str | os.PathLike[str]) -> Path:
+    """Where the passport of ``path`` stands: inside a folder, beside a weights file, or the JSON file itself.
+
+    Example:
+        >>> passport_path("eval/1a2b3c4d/model.pt").as_posix()
+        'eval/1a2b3c4d/passport.json'
+    """
+    path = Path(path)
+    if path.suffix == ".json":
+        return path
+    return path / "passport.json" if path.is_dir() else path.with_name("passport.json")
+
+
+def write_passport(path: str | os.PathLike[str], record: dict[str, Any]) -> Path:
+    """Writes a passport atomically.
+
+    Args:
+        path: the run's folder, its weights file, or the JSON file to write.
+        record: plain values under the names in ``KEYS`` (``data`` is a dict with ``name``, ``hash``, ``synthetic``);
+            what is not known may be left out. Numbers that are not finite are written as null.
+
+    Returns:
+        The file written.
+
+    Raises:
+        ValueError: when a key is not in ``KEYS``, or a value is not plain.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = write_passport(folder, {"bundle": "cpc3d", "steps": 300, "modalities": ["t1", "flair"]})
+        ...     read_passport(Path(folder) / "model.pt")["modalities"]
+        ['t1', 'flair']
+    """
+    unknown = [key for key in record if key not in KEYS]
+    if unknown:
+        near = get_close_matches(str(unknown[0]), KEYS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(
+            f"a passport expects the keys {', '.join(KEYS)}, found {unknown};{hint} remove or rename them."
+        )
+    target = passport_path(path)
+    text = json.dumps(_plain(record, "passport"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(target)
+    return target
+
+
+def read_passport(model_path: str | os.PathLike[str]) -> dict[str, Any] | None:
+    """Reads the passport that belongs to a weights file.
+
+    Args:
+        model_path: a weights file, its folder, or the passport itself.
+
+    Returns:
+        The record, or None when there is none.
+
+    Raises:
+        ValueError: when the file is not a JSON object.
+    """
+    path = passport_path(model_path)
+    if not path.is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(
+            f"a passport expects JSON, found {error} in {path}; copy it again from the run, or remove it."
+        ) from error
+    if not isinstance(record, dict):
+        raise ValueError(f"a passport expects a JSON object, found {type(record).__name__} in {path}; remove the file.")
+    return record
+
+
+def compare_passports(one: dict[str, Any], other: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What differs between two passports, by dotted key; what is absent counts as None.
+
+    Example:
+        >>> compare_passports({"seed": 0, "data": {"name": "a"}}, {"seed": 0, "data": {"name": "b"}})
+        {'data.name': ('a', 'b')}
+    """
+    left, right = _flat(one), _flat(other)
+    keys = sorted(set(left) | set(right))
+    return {key: (left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)}
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        if isinstance(value, dict):
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _plain(value: Any, where: str) -> Any:
+    """Plain JSON values; zero-dimensional tensors and numpy numbers become Python numbers."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{n}]") for n, item in enumerate(value)]
+    if not isinstance(value, (str, bool, int, float, type(None))) and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, (str, bool, int, float, type(None))):
+        return value
+    raise ValueError(
+        f"a passport expects text, numbers, lists and dicts, found {type(value).__name__} at {where}; write its name."
+    )

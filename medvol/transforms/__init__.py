@@ -1,0 +1,21 @@
+"""Pretext tasks, views and corruptions as MONAI dictionary transforms."""
+
+from .classes import LabelsToClassesd
+from .foreground import ForegroundMaskd
+from .intensity import RandPatchIntensityd
+from .modalities import SelectChannelsd
+from .patches import RandPatchGridd
+from .regions import ClassesToLabelsd, LabelsToRegionsd, RegionsToLabelsd
+from .saving import SavePredictiond
+
+__all__ = [
+    "ClassesToLabelsd",
+    "ForegroundMaskd",
+    "LabelsToClassesd",
+    "LabelsToRegionsd",
+    "RandPatchGridd",
+    "RandPatchIntensityd",
+    "RegionsToLabelsd",
+    "SavePredictiond",
+    "SelectChannelsd",
+]

@@ -1,0 +1,228 @@
+import functools
+import hashlib
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import (
+    Compose,
+    CopyItemsd,
+    EnsureTyped,
+    Lambdad,
+    LoadImaged,
+    NormalizeIntensityd,
+    Orientationd,
+    ScaleIntensityd,
+    Spacingd,
+)
+from monai.utils import CommonKeys
+
+from medvol.data import cache_root
+from medvol.data.cache import item_key, plain, read_or_make, transform_key
+
+RAS = (("L", "R"), ("P", "A"), ("I", "S"))
+
+
+def chain(spacing=1.0):
+    return [
+        LoadImaged(["image", "label"], ensure_channel_first=True),
+        Orientationd("image", axcodes="RAS", labels=RAS),
+        Spacingd("image", pixdim=(spacing,) * 3),
+        EnsureTyped("image", track_meta=False),
+    ]
+
+
+def test_the_environment_names_the_root(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDVOL_CACHE", str(tmp_path / "c"))
+    assert cache_root() == tmp_path / "c"
+    monkeypatch.delenv("MEDVOL_CACHE")
+    assert "medvol" in str(cache_root())
+    assert cache_root().is_absolute()
+
+
+# --- names ---
+
+
+def test_equal_chains_have_one_name():
+    assert transform_key(chain()) == transform_key(chain())
+    assert transform_key([ScaleIntensityd("image")]) == transform_key([ScaleIntensityd("".join(["im", "age"]))])
+
+
+def test_every_setting_counts():
+    chains = [
+        chain(),
+        chain(2.0),
+        chain()[:-1],
+        chain()[::-1],
+        [],
+        [ScaleIntensityd("image")],
+        [ScaleIntensityd("label")],
+        [NormalizeIntensityd("image")],
+        [NormalizeIntensityd("image", nonzero=True)],
+        [NormalizeIntensityd("image", subtrahend=np.array([1.0]))],
+        [NormalizeIntensityd("image", subtrahend=np.array([2.0]))],
+        [NormalizeIntensityd("image", subtrahend=np.array([2.0], dtype="float32"))],
+        [Lambdad("image", func=lambda x: x * 2)],
+        [Lambdad("image", func=lambda x: x * 3)],
+        [Lambdad("image", func=lambda x: x + 3)],
+        [Lambdad("image", func=lambda x, y=1: x * 3)],
+        [Lambdad("image", func=np.abs)],
+        [Lambdad("image", func=torch.abs)],
+        [Lambdad("image", func=functools.partial(torch.clamp, min=0))],
+        [Lambdad("image", func=functools.partial(torch.clamp, min=1))],
+        [EnsureTyped("image", dtype=torch.float32)],
+        [EnsureTyped("image", dtype=torch.float16)],
+        [Compose([ScaleIntensityd("image")])],
+        [{"lazy": True}],
+        [{"lazy": False}],
+        [{"lazy": None}],
+        [{"lazy": 0}],
+    ]
+    assert len({transform_key(each) for each in chains}) == len(chains)
+
+
+def test_a_closure_counts_with_what_it_holds():
+    def scaled(factor):
+        return [Lambdad("image", func=lambda x: x * factor)]
+
+    assert transform_key(scaled(2)) == transform_key(scaled(2)) != transform_key(scaled(3))
+
+
+def test_an_object_that_holds_itself_has_a_name():
+    knot = []
+    knot.append(knot)
+    assert len(transform_key([knot])) == 64
+
+
+@pytest.mark.parametrize("edited", ["mine/own.py", "mine/beside.py"])
+def test_the_source_of_other_packages_counts(tmp_path, monkeypatch, edited):
+    code = "class Mine:\n    def __call__(self, x): return x"
+    (tmp_path / "mine").mkdir()
+    for name in ("mine/__init__.py", "mine/own.py", "mine/beside.py"):
+        (tmp_path / name).write_text(code)
+
+    def key():
+        spec = importlib.util.spec_from_file_location("mine.own", tmp_path / "mine/own.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "mine.own", module)
+        spec.loader.exec_module(module)
+        return transform_key([module.Mine()])
+
+    first = key()
+    assert key() == first
+    (tmp_path / edited).write_text(code + " * 2")
+    assert key() != first
+
+
+def test_items_go_by_identity_where_there_is_one(tmp_path):
+    base = {"image": "/x/a.nii.gz", "label": "/x/b.nii.gz", "patient": 3, "identity": "abc"}
+    assert item_key(base) == item_key({**base, "image": "/y/a.nii.gz", "label": "/y/b.nii.gz"})
+    without = {key: value for key, value in base.items() if key != "label"}
+    others = [{**base, "identity": "abd"}, {**base, "patient": 4}, {**base, "channels": [0]}, without]
+    others.append({key: value for key, value in base.items() if key != "identity"})
+    assert len({item_key(base), *map(item_key, others)}) == len(others) + 1
+    assert item_key(base) == item_key(dict(reversed(base.items())))
+
+
+def test_items_without_identity_follow_their_files(tmp_path):
+    file = tmp_path / "a.nii.gz"
+    file.write_bytes(b"1")
+    item = {"image": str(file), "extra": [file]}
+    first = item_key(item)
+    assert item_key(item) == first
+    os.utime(file, ns=(1, 1))
+    second = item_key(item)
+    file.write_bytes(b"12")
+    os.utime(file, ns=(1, 1))
+    assert len({first, second, item_key(item)}) == 3
+    assert item_key({"image": np.zeros(2)}) != item_key({"image": np.ones(2)})
+    assert len(item_key({"image": "x/" + "y" * 5000})) == 64  # longer than any file name
+
+
+@pytest.mark.slow
+def test_another_process_finds_the_same_names():
+    code = (
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parents[2])!r}, {str(Path(__file__).parent)!r}]\n"
+        "from medvol.data.cache import *; import test_cache as t; print(transform_key(t.chain()), item_key({'a': {1, 'b'}}))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 130
+
+
+# --- entries ---
+
+
+def test_a_value_is_made_once_and_read_as_it_was(tmp_path):
+    value = {"image": torch.rand(2, 3, 4), "patient": 3, "case": "a", "list": [1.5, None, (True, "x")]}
+    calls = []
+    first = read_or_make(tmp_path / "a.pt", lambda: calls.append(1) or value)
+    second = read_or_make(tmp_path / "a.pt", lambda: calls.append(1))
+    assert calls == [1]
+    assert torch.equal(first.pop("image"), value["image"])
+    assert torch.equal(second.pop("image"), value["image"])
+    assert first == second == {"patient": 3, "case": "a", "list": [1.5, None, (True, "x")]}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_change_in_place_does_not_reach_the_disk(tmp_path):
+    def read():
+        return read_or_make(tmp_path / "a.pt", lambda: {"image": torch.zeros(1000)})["image"]
+
+    for _ in range(3):
+        assert read().add_(1).sum() == 1000
+
+
+def test_a_damaged_entry_is_made_again(tmp_path):
+    file = tmp_path / "a.pt"
+    read_or_make(file, lambda: {"image": torch.ones(100)})
+    for damage in (file.read_bytes()[:100], b"", b"nonsense"):
+        file.write_bytes(damage)
+        with pytest.warns(UserWarning, match="is made again"):
+            assert read_or_make(file, lambda: {"image": torch.ones(100)})["image"].sum() == 100
+        assert read_or_make(file, None)["image"].sum() == 100
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(OSError, match=r"No space left.*MEDVOL_CACHE"):
+        read_or_make(tmp_path / "a.pt", lambda: {"image": torch.ones(1)})
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_safe_values_are_kept(tmp_path):
+    with pytest.raises(ValueError, match=r"sample\['image'\]\[0\] is a object; remove it"):
+        read_or_make(tmp_path / "a.pt", lambda: {"image": [object()]})
+    with pytest.raises(ValueError, match="ndarray"):
+        plain(np.array(["text"]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_plain_values():
+    meta = MetaTensor(torch.arange(24.0).reshape(2, 3, 4), affine=torch.eye(4))
+    whole = torch.arange(24.0).reshape(2, 3, 4)
+    found = plain({"a": meta, CommonKeys.IMAGE: whole[:, 1:2, ::2], "n": np.float32(0.5), "p": Path("x"), "t": (np.ones(1),)})
+    assert type(found["a"]) is torch.Tensor
+    assert [type(key) for key in found] == [str] * 5
+    assert torch.equal(found["image"], whole[:, 1:2, ::2])
+    # A view would take the whole volume into its file.
+    assert found["image"].untyped_storage().nbytes() == found["image"].numel() * 4
+    assert (found["n"], found["p"], type(found["t"])) == (0.5, "x", tuple)
+
+
+def test_names_are_hexadecimal():
+    assert len(transform_key([CopyItemsd("image", names="copy")])) == len(hashlib.sha256().hexdigest())

@@ -1,0 +1,80 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medvol.data import StreamSampler
+
+
+def take(sampler, batches):
+    return [pair for batch in islice(sampler, batches) for pair in batch]
+
+
+@given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_nothing_is_lost_or_repeated_in_a_permutation(n, batch_size, seed):
+    pairs = take(StreamSampler(n, seed, batch_size=batch_size), 3 * n)
+    assert [position for _, position in pairs] == list(range(3 * n * batch_size))
+    for start in range(0, len(pairs), n):
+        assert sorted(index for index, _ in pairs[start : start + n]) == list(range(n))
+
+
+@given(st.integers(1, 9), st.integers(1, 3), st.sampled_from([1, 2, 4]), st.integers(0, 3))
+@settings(max_examples=30, deadline=None)
+def test_ranks_together_are_one_process(n, share, world, seed):
+    whole = StreamSampler(n, seed, batch_size=share * world)
+    parts = [StreamSampler(n, seed, rank, world, share * world) for rank in range(world)]
+    for number in range(5):
+        assert sum((part.batch(number) for part in parts), []) == whole.batch(number)
+
+
+@given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 20))
+@settings(max_examples=30, deadline=None)
+def test_a_restart_at_a_batch_is_the_tail(n, batch_size, start):
+    whole, restarted = StreamSampler(n, 1, batch_size=batch_size), StreamSampler(n, 1, batch_size=batch_size)
+    restarted.start_batch = start
+    assert take(restarted, 4) == take(whole, start + 4)[start * batch_size :]
+
+
+def test_two_iterations_of_one_sampler_do_not_disturb_each_other():
+    sampler = StreamSampler(5, 0, batch_size=4)
+    expected = take(StreamSampler(5, 0, batch_size=4), 4)
+    one, other = iter(sampler), iter(sampler)
+    mixed = [pair for _ in range(4) for pair, _ in [(next(one), next(other))]]
+    assert sum(mixed, []) == expected
+
+
+def test_permutations_and_seeds_differ_and_are_uniform():
+    orders = {tuple(i for i, _ in take(StreamSampler(6, seed), 6)) for seed in range(20)}
+    assert len(orders) > 15
+    pairs = take(StreamSampler(4, 0), 4 * 1000)
+    first = np.bincount([pairs[4 * turn][0] for turn in range(1000)], minlength=4)
+    # Binomial(1000, 1/4): five standard deviations are 69.
+    assert all(abs(count - 250) < 69 for count in first)
+
+
+def test_a_known_stream_stays_what_it_was():
+    # Frozen: a change would make every earlier run irreproducible.
+    assert [index for index, _ in take(StreamSampler(5, 7), 10)] == [4, 1, 0, 2, 3, 4, 0, 3, 1, 2]
+
+
+def test_a_stream_has_no_length():
+    with pytest.raises(TypeError, match="endless"):
+        len(StreamSampler(3, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n": 0}, "at least one example; found 0"),
+        ({"batch_size": 3, "world": 2}, "multiple of 2; found 3; use 2"),
+        ({"batch_size": 0}, "found 0; use 1"),
+        ({"rank": 2, "world": 2, "batch_size": 2}, "from 0 to 1; found 2"),
+        ({"seed": -1}, "0 or more; found -1"),
+    ],
+)
+def test_impossible_streams_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        StreamSampler(**{"n": 4, "seed": 0, **arguments})

@@ -1,0 +1,74 @@
+"""medvol.engines.validation"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from medvol.engines import PretextValidator
+from medvol.engines.validation import validate
+
+
+class Noisy(nn.Module):
+    """Draws in the forward pass, as masking networks do, and has what evaluation mode must switch off."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Linear(3, 1))
+
+    def forward(self, x):
+        return self.layer(x + 0.1 * torch.randn_like(x))
+
+
+def test_same_draws_every_time_and_nothing_learned(trainer_factory, stream_factory):
+    network = Noisy()
+    trainer = trainer_factory(network=network)
+    validator = PretextValidator(network, stream_factory(), nn.MSELoss(), num_batches=3)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    results = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        results.append(validator.run(trainer))
+    assert results[0] == results[1]
+    assert list(results[0]) == ["val_loss"]
+    assert all(torch.equal(before[k], v) for k, v in network.state_dict().items())
+    assert all(p.grad is None for p in network.parameters())
+    trainer.run()
+    assert validator.run(trainer) != results[0]
+
+
+def test_mean_over_the_first_batches(trainer_factory, net_factory, stream_factory):
+    network = net_factory()
+    loader = stream_factory()
+    validator = PretextValidator(network, loader, nn.MSELoss(), num_batches=2)
+    loader.stream.start_batch = 7  # wherever the stream stood
+    found = validator.run(trainer_factory(network=network))["val_loss"]
+    loader.stream.start_batch = 0
+    batches = iter(loader)
+    with torch.no_grad():
+        losses = [
+            nn.functional.mse_loss(network(b["image"]), b["label"]).item() for b in (next(batches), next(batches))
+        ]
+    assert found == pytest.approx(sum(losses) / 2, rel=1e-6)
+
+
+def test_one_pass_by_default(stream_factory, net_factory):
+    assert PretextValidator(net_factory(), stream_factory(batch_size=4), nn.MSELoss()).num_batches == 3
+    assert PretextValidator(net_factory(), [1, 2], nn.MSELoss()).num_batches == 2
+
+
+def test_refusals(trainer_factory, net_factory, stream_factory):
+    with pytest.raises(ValueError, match="num_batches >= 1, found 0"):
+        PretextValidator(net_factory(), stream_factory(), nn.MSELoss(), num_batches=0)
+    with pytest.raises(ValueError, match="found None for a loader without a length"):
+        PretextValidator(net_factory(), iter([1]), nn.MSELoss())
+    with pytest.raises(ValueError, match="validation batches, found none"):
+        PretextValidator(net_factory(), [], nn.MSELoss(), num_batches=1).run(trainer_factory())
+
+    class Wrong:
+        def run(self, trainer):
+            return 3
+
+    with pytest.raises(TypeError, match="a dict of numbers from Wrong.run, found int"):
+        validate(Wrong(), trainer_factory())

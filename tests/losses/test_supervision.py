@@ -1,0 +1,139 @@
+"""Dice and cross-entropy against loops in float64, for regions, classes and deep supervision."""
+
+import copy
+import math
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.losses import DiceCELoss
+
+from medvol.losses.supervision import SegmentationLoss
+
+
+def batch(mode, shape=(2, 3, 4, 5, 3), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    logits = 2 * torch.randn(shape, generator=generator, dtype=torch.float64)
+    if mode == "regions":
+        return logits, (torch.rand(shape, generator=generator) > 0.5).double()
+    return logits, torch.randint(0, shape[1], (shape[0], 1, *shape[2:]), generator=generator)
+
+
+def brute(logits, label, mode, batch_dice=False):
+    """(Dice, entropy) voxel by voxel in float64."""
+    flat = logits.flatten(2).tolist()
+    num_samples, num_channels, num_voxels = logits.flatten(2).shape
+    target = label.flatten(2).tolist()
+    probability = [[[0.0] * num_voxels for _ in range(num_channels)] for _ in range(num_samples)]
+    entropies = []
+    for b in range(num_samples):
+        for v in range(num_voxels):
+            column = [flat[b][c][v] for c in range(num_channels)]
+            if mode == "regions":
+                for c, x in enumerate(column):
+                    p = 1 / (1 + math.exp(-x))
+                    probability[b][c][v] = p
+                    entropies.append(-math.log(p) if target[b][c][v] else -math.log(1 - p))
+            else:
+                total = sum(math.exp(x) for x in column)
+                for c, x in enumerate(column):
+                    probability[b][c][v] = math.exp(x) / total
+                entropies.append(-math.log(probability[b][target[b][0][v]][v]))
+
+    def truth(b, c, v):
+        return float(target[b][c][v]) if mode == "regions" else float(target[b][0][v] == c)
+
+    dices = []
+    groups = [range(num_samples)] if batch_dice else [[b] for b in range(num_samples)]
+    for group in groups:
+        for c in range(0 if mode == "regions" else 1, num_channels):
+            pairs = [(probability[b][c][v], truth(b, c, v)) for b in group for v in range(num_voxels)]
+            overlap, size = sum(p * g for p, g in pairs), sum(p + g for p, g in pairs)
+            dices.append(1 - (2 * overlap + 1e-5) / (size + 1e-5))
+    return sum(dices) / len(dices), sum(entropies) / len(entropies)
+
+
+@pytest.mark.parametrize("batch_dice", [False, True])
+@pytest.mark.parametrize("mode", ["regions", "classes"])
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5, 3), (2, 4, 5, 3)])
+def test_equals_a_loop_in_float64(mode, shape, batch_dice):
+    logits, label = batch(mode, shape)
+    dice, entropy = brute(logits, label, mode, batch_dice)
+    loss = SegmentationLoss(mode, batch_dice=batch_dice)
+    assert loss(logits, label).item() == pytest.approx(dice + entropy, rel=1e-10)
+    assert loss(logits.float(), label).item() == pytest.approx(dice + entropy, rel=1e-5)
+    weighted = SegmentationLoss(mode, dice_weight=0.3, entropy_weight=2.0, batch_dice=batch_dice)
+    assert weighted(logits, label).item() == pytest.approx(0.3 * dice + 2 * entropy, rel=1e-10)
+
+
+def test_monai_dice_ce_is_another_loss_for_overlapping_regions():
+    """The reason for this class: MONAI's second term is a softmax over regions that are not exclusive."""
+    logits, label = batch("regions")
+    ours = SegmentationLoss("regions")(logits, label)
+    assert abs(DiceCELoss(sigmoid=True)(logits, label) - ours) > 0.1
+    logits, label = batch("classes")
+    monai = DiceCELoss(softmax=True, to_onehot_y=True, include_background=False)(logits, label)
+    assert SegmentationLoss("classes")(logits, label).item() == pytest.approx(monai.item(), rel=1e-12)
+
+
+def test_a_perfect_prediction_costs_nothing_also_where_regions_overlap():
+    label = torch.zeros(1, 3, 4, 4, 4)
+    label[:, 0], label[:, 1, 1:], label[:, 2, 2:] = 1, 1, 1
+    assert SegmentationLoss("regions")(40 * label - 20, label) < 1e-4
+    classes = torch.randint(0, 3, (1, 1, 4, 4, 4))
+    one_hot = torch.nn.functional.one_hot(classes[:, 0], 3).movedim(-1, 1).float()
+    assert SegmentationLoss("classes")(40 * one_hot, classes) < 1e-4
+
+
+@pytest.mark.parametrize("mode", ["regions", "classes"])
+def test_gradients(mode):
+    logits, label = batch(mode, (1, 3, 2, 2, 2))
+    stack = torch.stack([logits, 0.5 * logits], dim=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: SegmentationLoss(mode)(x, label), stack)
+
+
+@pytest.mark.parametrize("mode", ["regions", "classes"])
+def test_deep_supervision_is_a_weighted_mean_of_levels(mode):
+    logits, label = batch(mode)
+    loss = SegmentationLoss(mode)
+    levels = [logits, -logits, 3 * logits]
+    single = [loss(level, label).item() for level in levels]
+    expected = (4 * single[0] + 2 * single[1] + single[2]) / 7
+    assert loss(torch.stack(levels, dim=1), label).item() == pytest.approx(expected, rel=1e-12)
+    same = torch.stack([logits] * 4, dim=1)
+    assert loss(same, label).item() == pytest.approx(single[0], rel=1e-12)
+
+
+def test_fp32_inside_autocast_and_no_metadata_outside():
+    logits, label = batch("regions")
+    expected = SegmentationLoss("regions")(logits.bfloat16().float(), label)
+    meta = MetaTensor(label.to(torch.uint8))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = SegmentationLoss("regions")(MetaTensor(logits.bfloat16()), meta)
+    assert type(value) is torch.Tensor
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected)
+    assert isinstance(meta, MetaTensor)
+
+
+def test_wrong_settings_and_shapes_are_refused():
+    with pytest.raises(ValueError, match=r"'regions' .* or 'classes' .*but is 'softmax'"):
+        SegmentationLoss("softmax")
+    with pytest.raises(ValueError, match=r"are 0\.0 and 0\.0; use 1 and 1"):
+        SegmentationLoss(dice_weight=0.0, entropy_weight=0.0)
+    regions, classes = SegmentationLoss("regions"), SegmentationLoss("classes")
+    logits = torch.zeros(2, 3, 4, 4, 4)
+    for loss, wrong in [
+        (regions, (logits, torch.zeros(2, 1, 4, 4, 4))),
+        (regions, (logits, torch.zeros(2, 3, 4, 4, 5))),
+        (regions, (logits, torch.zeros(1, 3, 4, 4, 4))),
+        (classes, (logits, torch.zeros(2, 3, 4, 4, 4))),
+        (classes, (logits[:, :1], torch.zeros(2, 1, 4, 4, 4))),
+        (classes, (logits, torch.zeros(2, 4, 4, 4)[:, 0, 0])),
+    ]:
+        with pytest.raises(ValueError, match=r"needs logits .*LabelsToRegionsd"):
+            loss(*wrong)
+
+
+def test_it_has_no_state_and_can_be_copied():
+    assert not copy.deepcopy(SegmentationLoss()).state_dict()

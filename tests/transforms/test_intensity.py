@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+
+from medvol.transforms import RandPatchIntensityd
+from medvol.transforms.intensity import _polynomial
+
+PLAIN = {"scale": (1, 1), "shift": (0, 0), "bias": 0.0, "channel_drop": 0.0}
+
+
+def change(patches, seed=0, **options):
+    return RandPatchIntensityd("image", **options).set_random_state(seed)({"image": patches})["image"]
+
+
+def patches_of(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 3 + 7
+
+
+@pytest.mark.parametrize("shape", [(5, 2, 6, 5, 4), (5, 2, 6, 5, 1), (5, 2, 6, 5)])
+def test_equals_the_loop_over_patches(shape):
+    patches = patches_of(*shape)
+    transform = RandPatchIntensityd("image", channel_drop=0.4).set_random_state(3)
+    result = transform({"image": patches})["image"]
+    size = shape[2:]
+    lines = [np.linspace(-1, 1, n) if n > 1 else None for n in size]
+    for p, c in np.ndindex(*shape[:2]):
+        x = patches[p, c].numpy()
+        z = (x - x.mean()) / x.std() * transform._factor[p, c] + transform._offset[p, c]
+        axes = [a for a in range(len(size)) if size[a] > 1]
+        terms = [(a,) for a in axes] + [(a, b) for i, a in enumerate(axes) for b in axes[i:]]
+        field = np.zeros(size)
+        for coefficient, term in zip(transform._field[p, c], terms, strict=True):
+            monomial = np.ones(size)
+            for axis in term:
+                monomial = monomial * lines[axis].reshape([-1 if a == axis else 1 for a in range(len(size))])
+            field += coefficient * monomial
+        z = z * np.exp(field)
+        z = (z - z.mean()) / z.std() if transform._keep[p, c] else np.zeros(size)
+        np.testing.assert_allclose(result[p, c].numpy(), z, atol=1e-6)
+
+
+def test_without_changes_it_is_the_z_score_and_forgets_affine_changes():
+    patches = patches_of(4, 3, 5, 5, 5)
+    z = change(patches, **PLAIN)
+    expected = (patches - patches.mean((2, 3, 4), keepdim=True)) / patches.std((2, 3, 4), correction=0, keepdim=True)
+    assert torch.allclose(z, expected, atol=1e-10)
+    assert torch.allclose(change(patches * 40 - 1000, **PLAIN), z, atol=1e-8)
+    assert torch.allclose(change(patches * 40 - 1000, seed=4), change(patches, seed=4), atol=1e-8)
+
+
+def test_every_patch_and_channel_draws_for_itself():
+    same = patches_of(1, 1, 6, 6, 6).expand(4, 2, 6, 6, 6)
+    result = change(same, channel_drop=0.0).flatten(0, 1).flatten(1)
+    assert (torch.cdist(result, result) + torch.eye(8) > 0.5).all()
+    assert torch.equal(same, patches_of(1, 1, 6, 6, 6).expand(4, 2, 6, 6, 6))  # the input is not written to
+
+
+def test_draws_stay_in_their_ranges():
+    transform = RandPatchIntensityd("image", scale=(0.5, 2.0), shift=(-1.0, 1.0), bias=0.2).set_random_state(0)
+    transform.randomize(2000, 2, 9)
+    assert (transform._factor.min() >= 0.5) & (transform._factor.max() <= 2.0) & (np.ptp(transform._factor) > 1.4)
+    assert (np.abs(transform._offset).max() <= 1.0) & (np.ptp(transform._offset) > 1.9)
+    assert (np.abs(transform._field).max() <= 0.2) & (np.ptp(transform._field) > 0.39)
+
+
+def test_channels_are_dropped_but_never_all():
+    patches = patches_of(3000, 3, 2, 2)
+    result = change(patches, channel_drop=0.5)
+    present = (result != 0).flatten(2).any(-1)
+    counts = present.sum(1)
+    assert counts.min() == 1
+    assert float((counts == 3).double().mean()) == pytest.approx(1 / 8, abs=0.02)
+    assert float((counts == 1).double().mean()) == pytest.approx(3 / 8 + 1 / 8, abs=0.03)
+    assert present.double().mean(0).std() < 0.02  # no channel is favored
+    assert (change(patches_of(50, 1, 3, 3), channel_drop=0.9) != 0).any()
+
+
+@pytest.mark.parametrize("value", [0.0, -3.7, 1e6])
+def test_constant_patches_become_zero(value):
+    patches = patches_of(6, 2, 4, 4, 4).float()
+    patches[2], patches[4, 1] = value, value
+    result = change(patches, channel_drop=0.0)
+    assert torch.isfinite(result).all()
+    assert (result[2] == 0).all()
+    assert (result[4, 1] == 0).all()
+    assert (result[4, 0] != 0).any()
+    others = result[[0, 1, 3, 5]]
+    assert others.mean((2, 3, 4)).abs().max() < 1e-5
+    assert (others.std((2, 3, 4), correction=0) - 1).abs().max() < 1e-5
+
+
+def test_one_voxel_patches_are_zero_not_nan():
+    assert torch.equal(change(torch.ones(3, 2, 1, 1, 1)), torch.zeros(3, 2, 1, 1, 1))
+
+
+def test_two_axes_and_depth_one_draw_the_same():
+    patches = patches_of(4, 2, 6, 5)
+    assert torch.equal(change(patches, 7), change(patches[..., None], 7)[..., 0])
+    assert _polynomial((6, 5), 2).shape == (5, 30)
+    assert _polynomial((6, 5, 4), 2).shape == (9, 120)
+
+
+def test_determinism_and_type():
+    patches = patches_of(4, 2, 5, 5)
+    assert torch.equal(change(patches, 1), change(patches, 1))
+    assert not torch.equal(change(patches, 1), change(patches, 2))
+    assert change(patches).dtype == torch.float64
+    assert change((patches * 10).to(torch.int16)).dtype == torch.float32
+    assert type(change(MetaTensor(patches.float()))) is torch.Tensor
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"scale": (2, 1)}, r"scale as \(lowest, highest\), found \(2, 1\)"),
+        ({"scale": (0, 1)}, "positive scale"),
+        ({"shift": (0, float("inf"))}, "shift as"),
+        ({"shift": (0, 1, 2)}, "shift as"),
+        ({"bias": -0.1}, "bias >= 0"),
+        ({"degree": 0}, "degree >= 1"),
+        ({"channel_drop": 1.0}, r"channel_drop in \[0, 1\), found 1.0"),
+    ],
+)
+def test_errors(options, message):
+    with pytest.raises(ValueError, match=message):
+        RandPatchIntensityd("image", **options)
+
+
+def test_an_image_without_patches_is_refused():
+    with pytest.raises(ValueError, match=r"patches \(P, C, \*patch\) under 'image', found the shape \(4, 4\); cut"):
+        change(torch.zeros(4, 4))
