@@ -11,7 +11,9 @@ import pytest
 
 def _load(name: str) -> ModuleType:
     """Import tests/fixtures/<name>.py by its place, without touching the import path."""
-    spec = importlib.util.spec_from_file_location(f"medvol_fixtures_{name}", Path(__file__).parent / f"fixtures/{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        f"medvol_fixtures_{name}", Path(__file__).parent / f"fixtures/{name}.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

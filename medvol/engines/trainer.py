@@ -23,7 +23,7 @@ from medvol import distributed
 from medvol.engines.clock import derive_seed, group_micro_batches, num_epochs
 from medvol.engines.events import StepEvents
 from medvol.engines.outputs import unpack_single_outputs
-from medvol.engines.precision import as_float32, as_plain, autocast_dtype, detached
+from medvol.engines.precision import as_float32, as_plain, autocast_dtype, detached, forward_precision
 from medvol.engines.stepping import OptimizerStep, distribute
 from medvol.engines.supply import refuse_dry_loader, start_at
 
@@ -215,8 +215,7 @@ class Trainer(SupervisedTrainer):
         """
         prepared = (prepare_batch or self.prepare_batch)(batch, self.state.device, self.non_blocking, **self.to_kwargs)
         inputs, label, args, kwargs = as_plain((*prepared, (), {})[:4])
-        dtype = self.autocast_dtype
-        with torch.autocast(self.state.device.type, dtype=dtype) if dtype else nullcontext():
+        with forward_precision(self.state.device, self.autocast_dtype):
             prediction = self.inferer(inputs, self.network if network is None else network, *args, **kwargs)
         return inputs, label, as_plain(as_float32(prediction))
 

@@ -81,8 +81,7 @@ class SegmentationLoss(nn.Module):
         levels = logits.unbind(1) if logits.ndim == label.ndim + 1 else (logits,)
         self._check(levels[0], label)
         weights = [0.5**level for level in range(len(levels))]
-        with torch.autocast(logits.device.type, enabled=False):
-            losses = [weight * self._level(level, label) for weight, level in zip(weights, levels, strict=True)]
+        losses = [weight * self._level(level, label) for weight, level in zip(weights, levels, strict=True)]
         return torch.stack(losses).sum() / sum(weights)
 
     def _level(self, logits: Tensor, label: Tensor) -> Tensor:

@@ -4,6 +4,7 @@
 from .channels import ChannelMap
 from .cpc import CPC
 from .encoder import Encoder
+from .groups import parameter_groups
 from .patchwise import PatchEncoder
 from .registry import (
     EncoderRow,
@@ -14,7 +15,7 @@ from .registry import (
     output_keys,
     register_encoder,
 )
-from .transfer import load_pretrained, parameter_groups
+from .transfer import load_pretrained
 from .weights import find_bundle, find_weights, read_weights, weights_hash
 
 __all__ = [

@@ -29,7 +29,9 @@ class CPC(nn.Module):
     Differences from Taleb et al. and their code, each for a reason: canonical InfoNCE over all patches of the batch
     (equation 1 has the sum inside the exponential and the code scores one pair against one negative); steps start where
     no voxel is shared (equation 1 allows step 0, which lies in the context); both directions along every axis instead
-    of one; a learned token instead of mirrored patches outside the grid; no batch normalization.
+    of one, with shared weights; a learned token instead of mirrored patches outside the grid; no batch normalization. A
+    learned vector for each direction joins the codes that a context reads: the weights are shared, and on the first
+    layer a corner's context would else be the same in three directions, so that no prediction could be right in all.
 
     The ``W_l`` start at zero, so predictions are exactly 0 and the first loss is exactly the mean logarithm of the
     number of candidates. For that reason predictions are not normalized: the direction of a zero vector is undefined.
@@ -112,7 +114,9 @@ class CPC(nn.Module):
         reach = max(group.order.shape[1] - group.first_step for group in groups) - 1
         plane_axes = groups[0].order.ndim - 2
         self.context = _CONTEXTS[context](embedding, hidden, max(reach, 1) if depth is None else depth, plane_axes)
+        self.direction = nn.Parameter(torch.randn(sum(len(group.order) for group in groups), embedding) * 0.02)
         self.predict = nn.ModuleDict({str(step): nn.Linear(hidden, embedding) for step in self.steps.unique().tolist()})
+        self.background = nn.Parameter(torch.zeros(embedding))
         for linear in self.predict.values():
             nn.init.zeros_(linear.weight)
             nn.init.zeros_(linear.bias)
@@ -144,10 +148,11 @@ class CPC(nn.Module):
             not depend on the values.
         """
         self._check(image, foreground)
-        embeddings = self.patches(image)
+        tissue = foreground >= self.foreground_threshold
+        embeddings = self.patches(image, tissue)
         # at least single precision: directions are compared, and autocast would round them
         codes = functional.normalize(embeddings.to(torch.promote_types(embeddings.dtype, torch.float32)), dim=-1)
-        predictions = self._predictions(codes)
+        predictions = self._predictions(torch.where(tissue[..., None], codes, self.background))
         positive, valid = self._answers(foreground)
         return predictions.flatten(0, 1), codes.flatten(0, 1), positive, valid
 
@@ -155,12 +160,14 @@ class CPC(nn.Module):
         """Return predictions ``(B, m, F)`` from codes ``(B, P, F)``."""
         batch = codes.shape[0]
         features = codes * codes.shape[-1] ** 0.5  # unit variance per feature, as the context's layers expect
-        predictions = []
+        predictions, first = [], 0
         for index, first_step in enumerate(self._first_steps):
             order = self.get_buffer(f"order_{index}")  # (R, L, *plane)
-            directions, layers = order.shape[:2]
+            directions, layers, *plane = order.shape
+            direction = self.direction[first : first + directions].reshape(directions, 1, *[1] * len(plane), -1)
+            first += directions
             # layers that have no target after them need no context
-            x = features[:, order[:, : layers - first_step]]  # (B, R, L', *plane, F)
+            x = features[:, order[:, : layers - first_step]] + direction  # (B, R, L', *plane, F)
             context = self.context(x.flatten(0, 1)).unflatten(0, (batch, directions))
             for step in range(first_step, layers):
                 predictions.append(self.predict[str(step)](context[:, :, : layers - step]).flatten(1, -2))

@@ -42,21 +42,33 @@ class PatchEncoder(nn.Module):
             raise ValueError(
                 f"expected an encoder that keeps patches apart, found {len(mixing)} batch normalizations (the first is "
                 f'{mixing[0]!r}); build the network with norm ("group", {{"num_groups": 8}}). The bodies of '
-                "FlexibleUNet "
-                "cannot: take DynUNet, UNet or SegResNet"
+                "FlexibleUNet cannot: take DynUNet, UNet or SegResNet"
             )
         self.encoder = encoder
         self.spatial_dims: int = encoder.spatial_dims
         self.project = nn.Linear(encoder.channels[-1], embedding)
 
-    def forward(self, patches: Tensor) -> Tensor:
-        """Return embeddings ``(B, P, F)`` of patches ``(B, P, C, *patch)``."""
+    def forward(self, patches: Tensor, wanted: Tensor | None = None) -> Tensor:
+        """Return embeddings ``(B, P, F)`` of patches ``(B, P, C, *patch)``.
+
+        Args:
+            patches: the patches.
+            wanted: which of them to encode, boolean ``(B, P)``; the embeddings of the others are zero. An empty patch
+                costs as much as a full one, and its gradient explodes: each normalization layer multiplies it by
+                ``1 / sqrt(eps)``, 316, where all features are equal. ``None`` encodes all.
+        """
         if patches.ndim != 3 + self.spatial_dims:
             raise ValueError(
                 f"expected patches (B, P, C, *patch) with {self.spatial_dims} spatial axes, found the shape "
                 f"{tuple(patches.shape)}; cut volumes with RandPatchGridd and match spatial_dims"
             )
-        maps = self.encoder(patches.flatten(0, 1))
+        chosen = torch.arange(patches.shape[0] * patches.shape[1], device=patches.device)
+        if wanted is not None:
+            # one at least: every parameter takes part in every step, as distributed training expects
+            chosen = chosen[wanted.flatten()] if bool(wanted.any()) else chosen[:1]
+        maps = self.encoder(patches.flatten(0, 1)[chosen])
         if not isinstance(maps, torch.Tensor):
             raise ValueError(f'expected one map from the encoder, found {type(maps).__name__}; use output="last"')
-        return self.project(maps.flatten(2).mean(dim=-1)).unflatten(0, patches.shape[:2])
+        embeddings = self.project(maps.flatten(2).mean(dim=-1))
+        places = embeddings.new_zeros(patches.shape[0] * patches.shape[1], embeddings.shape[1])
+        return places.index_copy(0, chosen, embeddings).unflatten(0, patches.shape[:2])

@@ -170,7 +170,9 @@ class _SparseMaxPool(_Sparse):
 def _derive(mixin: type[_Sparse], library: type[nn.Module]) -> type[nn.Module]:
     """The library's class with a mask, as ``Sparse<name>`` of this module, where pickle will look for it."""
     name = f"Sparse{library.__name__}"
-    globals()[name] = type(name, (mixin, library), {"__module__": __name__, "__doc__": f"{library.__name__} with holes."})
+    globals()[name] = type(
+        name, (mixin, library), {"__module__": __name__, "__doc__": f"{library.__name__} with holes."}
+    )
     return globals()[name]
 
 

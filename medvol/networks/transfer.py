@@ -1,5 +1,5 @@
 # Copyright (c) medvol contributors. Licensed under the Apache License, Version 2.0.
-"""Pre-trained weights into a library network: strict, by tensor, with a report; parameter groups for fine-tuning."""
+"""Pre-trained weights into a library network: strict, by tensor, with a report."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from medvol.passport import read_passport
 
 from .channels import ChannelMap, read_adapt
 from .encoder import Encoder
-from .registry import encoder_keys, encoder_modules, input_paths, is_listed, output_keys
+from .registry import encoder_keys, input_paths, is_listed, output_keys
 from .weights import find_weights, read_weights
 
-__all__ = ["load_pretrained", "parameter_groups"]
+__all__ = ["load_pretrained"]
 
 SCOPES = {"encoder": "encoder", "all": "all but the output layer", "network": "every layer"}
 """What ``load_pretrained`` may be asked for, and how the report calls it."""
@@ -83,58 +83,6 @@ def load_pretrained(
     return network
 
 
-def parameter_groups(
-    network: nn.Module, learning_rate: float, encoder_scale: float = 1.0, weight_decay: float = 1e-2
-) -> list[dict[str, Any]]:
-    """Parameter groups for AdamW: another learning rate for the encoder, no weight decay for norms and biases.
-
-    Args:
-        network: a library network of the encoder table, an ``Encoder``, or a module that contains one of them.
-        learning_rate: of everything outside of the encoder.
-        encoder_scale: the encoder's learning rate as a multiple of ``learning_rate``.
-        weight_decay: of every parameter with two or more axes.
-
-    Returns:
-        Up to four groups (encoder or rest, with or without decay), each with ``name``, ``params``, ``lr`` and
-        ``weight_decay``; every trainable parameter is in exactly one, none is empty. A parameter that does not require
-        a gradient now is in none: freeze after building the optimizer, not before.
-
-    Raises:
-        ValueError: when a rate is out of range, nothing is trainable, or another rate is asked for an encoder that is
-            not there.
-
-    Example:
-        >>> from monai.networks.nets import BasicUNet
-        >>> net = BasicUNet(spatial_dims=2, features=(4, 4, 4, 4, 4, 4))
-        >>> [(g["name"], g["lr"], g["weight_decay"]) for g in parameter_groups(net, 0.5, encoder_scale=0.5)]
-        [('encoder', 0.25, 0.01), ('encoder, no decay', 0.25, 0.0), ('rest', 0.5, 0.01), ('rest, no decay', 0.5, 0.0)]
-    """
-    if learning_rate <= 0 or encoder_scale < 0 or weight_decay < 0:
-        raise ValueError(
-            "learning_rate > 0, encoder_scale >= 0 and weight_decay >= 0 are expected, found "
-            f"{learning_rate}, {encoder_scale}, {weight_decay}; correct the value."
-        )
-    listed = [network] if is_listed(network) else [module for module in network.modules() if is_listed(module)]
-    encoder = {id(p) for net in listed for module in encoder_modules(net) for p in module.parameters()}
-    if not encoder and encoder_scale != 1.0:
-        raise ValueError(
-            f"encoder_scale={encoder_scale} expects an encoder of the table, found none in {type(network).__name__}; "
-            "register it with register_encoder, or leave encoder_scale at 1."
-        )
-    groups: dict[str, dict[str, Any]] = {}
-    for part, rate in (("encoder", learning_rate * encoder_scale), ("rest", learning_rate)):
-        groups[part] = {"name": part, "params": [], "lr": rate, "weight_decay": weight_decay}
-        groups[f"{part}, no decay"] = {"name": f"{part}, no decay", "params": [], "lr": rate, "weight_decay": 0.0}
-    for parameter in network.parameters():  # each once, also where two names share it
-        if parameter.requires_grad:
-            part = "encoder" if id(parameter) in encoder else "rest"
-            groups[part if parameter.ndim > 1 else f"{part}, no decay"]["params"].append(parameter)
-    filled = [group for group in groups.values() if group["params"]]
-    if not filled:
-        raise ValueError(f"trainable parameters are expected, found none in {type(network).__name__}; unfreeze some.")
-    return filled
-
-
 @dataclass
 class _Plan:
     """What will be copied where, worked out and checked before the network is touched."""
@@ -182,14 +130,14 @@ class _Plan:
         """Maps the input layers found in the file to the target's channels; returns the map that was used."""
         if not self.inputs:
             raise ValueError(
-                f"adapt expects a network of the encoder table, found {type(self.network).__name__}, whose input layers "
-                "are not known; register it with register_encoder, or leave adapt out."
+                f"adapt expects a network of the encoder table, found {type(self.network).__name__}, whose "
+                "input layers are not known; register it with register_encoder, or leave adapt out."
             )
         channels = self.tensors[self.inputs[0]].shape[1]
         if len(target) != channels:
             raise ValueError(
-                f"adapt expects one modality for each of the network's {channels} channels, found {list(target)}; name "
-                "every channel."
+                f"adapt expects one modality for each of the network's {channels} channels, found {list(target)}; "
+                "name every channel."
             )
         if not source:
             return None  # equal counts then load in the file's order; check() refuses unequal ones
@@ -201,17 +149,18 @@ class _Plan:
                 f"mapping {list(source)} to {list(target)} expects weights at every input layer, found an identity "
                 "shortcut at the input; keep the file's channels, or pre-train with another first width."
             )
-        for name in stems:
-            value = self.found[name]
+        for name in self.inputs:
+            value = self.found.get(name)
+            if value is None or _other_axes(value) != _other_axes(self.tensors[name]):
+                continue  # missing or misshapen: for check()
             if value.shape[1] != len(source):
                 raise ValueError(
                     f"the passport of {self.path} names {len(source)} modalities, found {value.shape[1]} channels in "
                     f"{name}; it belongs to other weights, copy the right one."
                 )
-            if value.shape[2:] == self.tensors[name].shape[2:] and value.shape[0] == self.tensors[name].shape[0]:
-                self.found[name] = channels.apply(value, self.tensors[name])
-                self.adapted.append(name)
-        return channels
+            self.found[name] = mapping.apply(value, self.tensors[name])
+            self.adapted.append(name)
+        return mapping
 
     def check(self) -> None:
         """Refuses everything that does not fit, at once."""
@@ -262,6 +211,11 @@ class _Plan:
 
 def _identity(tensor: torch.Tensor) -> int:
     return tensor.data_ptr() or id(tensor)  # an empty tensor has no address
+
+
+def _other_axes(weight: torch.Tensor) -> tuple[int, ...]:
+    """The shape without the axis of input channels."""
+    return (*weight.shape[:1], *weight.shape[2:], weight.ndim)
 
 
 def _count(names: Sequence[str], what: str) -> str:

@@ -87,6 +87,12 @@ def test_every_setting_counts():
     assert len({transform_key(each) for each in chains}) == len(chains)
 
 
+def test_monai_counts_with_its_version(monkeypatch):
+    before = transform_key([ScaleIntensityd("image")])
+    monkeypatch.setattr("monai.__version__", "another")
+    assert transform_key([ScaleIntensityd("image")]) != before
+
+
 def test_a_closure_counts_with_what_it_holds():
     def scaled(factor):
         return [Lambdad("image", func=lambda x: x * factor)]
@@ -149,11 +155,16 @@ def test_items_without_identity_follow_their_files(tmp_path):
 def test_another_process_finds_the_same_names():
     code = (
         f"import sys; sys.path[:0] = [{str(Path(__file__).parents[2])!r}, {str(Path(__file__).parent)!r}]\n"
-        "from medvol.data.cache import *; import test_cache as t; print(transform_key(t.chain()), item_key({'a': {1, 'b'}}))"
+        "from medvol.data.cache import item_key, transform_key\nimport test_cache\n"
+        "print(transform_key(test_cache.chain()), item_key({'a': {1, 'b'}}))"
     )
     runs = [
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
         ).stdout
         for seed in ("1", "2")
     ]
@@ -215,7 +226,9 @@ def test_only_safe_values_are_kept(tmp_path):
 def test_plain_values():
     meta = MetaTensor(torch.arange(24.0).reshape(2, 3, 4), affine=torch.eye(4))
     whole = torch.arange(24.0).reshape(2, 3, 4)
-    found = plain({"a": meta, CommonKeys.IMAGE: whole[:, 1:2, ::2], "n": np.float32(0.5), "p": Path("x"), "t": (np.ones(1),)})
+    found = plain(
+        {"a": meta, CommonKeys.IMAGE: whole[:, 1:2, ::2], "n": np.float32(0.5), "p": Path("x"), "t": (np.ones(1),)}
+    )
     assert type(found["a"]) is torch.Tensor
     assert [type(key) for key in found] == [str] * 5
     assert torch.equal(found["image"], whole[:, 1:2, ::2])

@@ -72,8 +72,8 @@ def make_brats2013_2mm(folder):
         label_map={"background": 0, "necrosis": 1, "oedema": 2, "non_enhancing": 3, "enhancing": 4},
         synthetic=False,
         sections=sections,
-        description="four real glioma patients of BRATS 2013 at 2 mm, manual labels, one 4D file per case; for tests of "
-        "format and speed, never for a claim about quality",
+        description="four real glioma patients of BRATS 2013 at 2 mm, manual labels, one 4D file per case; for tests "
+        "of format and speed, never for a claim about quality",
         reference="Menze et al. 2015, IEEE TMI 34(10):1993-2024",
         licence="CC BY-NC-SA 3.0 CH (non-commercial)",
         split={"source": "dataset.json"},

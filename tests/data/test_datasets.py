@@ -38,7 +38,10 @@ class CountedLoadd(MapTransform):
 
     def __call__(self, data):
         CountedLoadd.calls += 1
-        return {**data, **{key: LoadImaged(key, ensure_channel_first=True)(data)[key] * self.factor for key in self.keys}}
+        return {
+            **data,
+            **{key: LoadImaged(key, ensure_channel_first=True)(data)[key] * self.factor for key in self.keys},
+        }
 
 
 class RandRecordd(RandomizableTransform, MapTransform):
@@ -136,7 +139,9 @@ def test_the_number_of_threads_changes_no_bit(tmp_path):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            data = StreamDataset([{"image": volume}], Compose([NormalizeIntensityd("image")]), 0, tmp_path / str(threads))
+            data = StreamDataset(
+                [{"image": volume}], Compose([NormalizeIntensityd("image")]), 0, tmp_path / str(threads)
+            )
             samples.append(data[0])
             assert torch.get_num_threads() == threads
     finally:
@@ -149,11 +154,20 @@ def test_the_number_of_threads_changes_no_bit(tmp_path):
 
 def test_the_deterministic_part_runs_once_and_reads_as_it_was_made(items, tmp_path):
     CountedLoadd.calls = 0
-    data = dataset(items, tmp_path / "c", fixed=(Compose([CountedLoadd("image"), Identityd("image")]), Spacingd("image", (1, 1, 1))))
+    data = dataset(
+        items,
+        tmp_path / "c",
+        fixed=(Compose([CountedLoadd("image"), Identityd("image")]), Spacingd("image", (1, 1, 1))),
+    )
     first = [data[i] for i in range(5)]
     for i in range(5):
         same(data[i], first[i])
-    same(dataset(items, tmp_path / "c", fixed=(CountedLoadd("image"), Identityd("image"), Spacingd("image", (1, 1, 1))))[0], first[0])
+    same(
+        dataset(items, tmp_path / "c", fixed=(CountedLoadd("image"), Identityd("image"), Spacingd("image", (1, 1, 1))))[
+            0
+        ],
+        first[0],
+    )
     assert CountedLoadd.calls == 5
     assert len(list((tmp_path / "c").iterdir())) == 5
 
@@ -179,7 +193,11 @@ def test_a_changed_file_reads_no_stale_entry(items, tmp_path):
 def test_random_wrappers_are_not_cached(tmp_path):
     # In MONAI a OneOf is a Compose; caching it would freeze the first draw for every later sample.
     one_of = OneOf([RandScaleIntensityd("image", 0.9, prob=1.0), RandScaleIntensityd("image", 0.1, prob=1.0)])
-    for transforms in ([one_of], one_of, [Identityd("image"), Compose([Compose([RandGaussianNoised("image", prob=1.0)])])]):
+    for transforms in (
+        [one_of],
+        one_of,
+        [Identityd("image"), Compose([Compose([RandGaussianNoised("image", prob=1.0)])])],
+    ):
         data = StreamDataset([{"image": torch.ones(1, 4)}], transforms, 0, tmp_path)
         assert len({tuple(data[0, position]["image"].flatten().tolist()) for position in range(8)}) == 8
 
@@ -310,9 +328,15 @@ def test_workers_change_nothing(items, tmp_path, context):
 
 
 def test_a_lazy_chain_is_another_entry(items, tmp_path):
-    fixed = [LoadImaged("image", ensure_channel_first=True), Spacingd("image", (1, 1, 1)), Spacingd("image", (1.3, 1, 1))]
+    fixed = [
+        LoadImaged("image", ensure_channel_first=True),
+        Spacingd("image", (1, 1, 1)),
+        Spacingd("image", (1.3, 1, 1)),
+    ]
     eager, lazy = (
-        StreamDataset(items, Compose([*fixed, EnsureTyped("image"), RandFlipd("image", prob=0)], lazy=lazy), 0, tmp_path)
+        StreamDataset(
+            items, Compose([*fixed, EnsureTyped("image"), RandFlipd("image", prob=0)], lazy=lazy), 0, tmp_path
+        )
         for lazy in (False, True)
     )
     eager[0], lazy[0]
@@ -320,8 +344,14 @@ def test_a_lazy_chain_is_another_entry(items, tmp_path):
 
 
 def test_scaling_in_the_suffix_is_not_cached(items, tmp_path):
-    data = dataset(items, tmp_path / "c", random=[RandFlipd("image", prob=0), ScaleIntensityd("image"), Lambdad("image", torch.abs)])
-    stored = torch.load(next((tmp_path / "c").glob("*.pt"), None) or _first_entry(data, tmp_path / "c"), weights_only=True)
+    data = dataset(
+        items,
+        tmp_path / "c",
+        random=[RandFlipd("image", prob=0), ScaleIntensityd("image"), Lambdad("image", torch.abs)],
+    )
+    stored = torch.load(
+        next((tmp_path / "c").glob("*.pt"), None) or _first_entry(data, tmp_path / "c"), weights_only=True
+    )
     assert stored["image"].min() < 0 <= data[0]["image"].min()
 
 

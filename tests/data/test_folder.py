@@ -22,7 +22,11 @@ def names(row):
 @pytest.mark.parametrize(
     ("files", "modalities", "expected"),
     [
-        (["b/b_flair.nii.gz", "b/b_t1ce.nii.gz", "b/b_t2.nii.gz"], ["t1ce", "flair"], ["b_t1ce.nii.gz", "b_flair.nii.gz"]),
+        (
+            ["b/b_flair.nii.gz", "b/b_t1ce.nii.gz", "b/b_t2.nii.gz"],
+            ["t1ce", "flair"],
+            ["b_t1ce.nii.gz", "b_flair.nii.gz"],
+        ),
         (["b-1-t2f.nii.gz", "b-1-t1c.nii.gz"], ["flair", "t1ce"], ["b-1-t2f.nii.gz", "b-1-t1c.nii.gz"]),
         (["b-1-t1n.nii.gz", "b-1-t2w.nii.gz"], ["t2", "t1"], ["b-1-t2w.nii.gz", "b-1-t1n.nii.gz"]),
         (["b_T1.nii", "b_FLAIR.nii"], ["flair", "t1"], ["b_FLAIR.nii", "b_T1.nii"]),
@@ -57,7 +61,7 @@ def test_one_file_per_case(tmp_path):
     (row,) = folder_items(tmp_path, ["t1"])
     assert row["image"] == [str(tmp_path / "a_1.nii.gz")]
     assert "channels" not in row
-    with pytest.raises(ValueError, match="must have 2 channels.* has 1"):
+    with pytest.raises(ValueError, match=r"must have 2 channels.* has 1"):
         folder_items(tmp_path, ["flair", "t1"])
 
 

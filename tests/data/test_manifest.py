@@ -89,7 +89,10 @@ def test_the_smallest_manifest(tmp_path):
         ('{"name": "m"}', "the key 'modalities'"),
         ('{"modalities": ["t1"]}', "the key 'name'"),
         ('{"name": "m", "modalities": ["t1"], "lable_map": {}}', "unknown key 'lable_map'; did you mean 'label_map'"),
-        ('{"name": "m", "modalities": ["t1"], "synthetic": "no"}', "synthetic must be true or false; found 'no'.*m.json"),
+        (
+            '{"name": "m", "modalities": ["t1"], "synthetic": "no"}',
+            "synthetic must be true or false; found 'no'.*m.json",
+        ),
         ('{"name": "", "modalities": ["t1"]}', "name must be text"),
         ('{"name": "m", "modalities": ["t1"], "licence": 4}', "licence must be text; found 4"),
         ('{"name": "m", "modalities": "t1"}', "modalities must be a list"),
@@ -238,7 +241,7 @@ def test_modalities_go_by_name(tmp_path):
     assert "channels" not in row
     assert manifest.items("validation", "t1")[0]["image"] == [str(tmp_path / "e/e_t1.nii.gz")]
     assert manifest.items("validation") == manifest.items("validation", ("flair", "t1"))
-    with pytest.raises(ValueError, match="no 't1ce'; did you mean 't1'.*flair, t1"):
+    with pytest.raises(ValueError, match=r"no 't1ce'; did you mean 't1'.*flair, t1"):
         manifest.items("validation", ["t1ce"])
     with pytest.raises(ValueError, match="at least one of flair, t1"):
         manifest.items("validation", [])
@@ -278,7 +281,7 @@ def test_subsets_are_of_patients_and_nested(tmp_path):
     assert manifest.items("training", num_patients="all") == previous
     drawn = {tuple(r["patient"] for r in manifest.items("training", num_patients=2, subset_seed=s)) for s in range(20)}
     assert len(drawn) > 5
-    with pytest.raises(ValueError, match="from 1 to 5.*found 6"):
+    with pytest.raises(ValueError, match=r"from 1 to 5.*found 6"):
         manifest.items("training", num_patients=6)
 
 

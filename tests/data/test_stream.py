@@ -27,7 +27,7 @@ def test_ranks_together_are_one_process(n, share, world, seed):
     whole = StreamSampler(n, seed, batch_size=share * world)
     parts = [StreamSampler(n, seed, rank, world, share * world) for rank in range(world)]
     for number in range(5):
-        assert sum((part.batch(number) for part in parts), []) == whole.batch(number)
+        assert [pair for part in parts for pair in part.batch(number)] == whole.batch(number)
 
 
 @given(st.integers(1, 9), st.integers(1, 12), st.integers(0, 20))
@@ -41,9 +41,11 @@ def test_a_restart_at_a_batch_is_the_tail(n, batch_size, start):
 def test_two_iterations_of_one_sampler_do_not_disturb_each_other():
     sampler = StreamSampler(5, 0, batch_size=4)
     expected = take(StreamSampler(5, 0, batch_size=4), 4)
-    one, other = iter(sampler), iter(sampler)
-    mixed = [pair for _ in range(4) for pair, _ in [(next(one), next(other))]]
-    assert sum(mixed, []) == expected
+    one, other, pairs = iter(sampler), iter(sampler), []
+    for _ in range(4):
+        pairs += next(one)
+        next(other)
+    assert pairs == expected
 
 
 def test_permutations_and_seeds_differ_and_are_uniform():

@@ -57,12 +57,12 @@ class TestGrow:
 
     def test_falx_stops_the_core(self):
         """A tumor close to the midline stays on its side, and the side is where the tissue came from."""
-        tumor = make_tumor(center=np.float32([MIDLINE + 12, 105, 90]), radius=20.0)
+        tumor = make_tumor(center=np.float32([MIDLINE + 6, 105, 90]), radius=20.0)
         for shift in (0.0, 6.0):
             site = make_site(shift=shift)
             core = np.isin(grow(np.random.default_rng(2), tumor, site), (NECROSIS, ENHANCING))
             over = core & (site.across < MIDLINE - 4)
-            assert over.sum() < 0.03 * core.sum()
+            assert over.sum() < 0.04 * core.sum()  # a seventh of a free ball
 
     def test_fluid_stops_the_core(self):
         site = make_site()

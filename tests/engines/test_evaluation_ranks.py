@@ -20,8 +20,8 @@ class Value:
         return {"mean_dice": sum(row["value"] for row in rows) / len(rows)}
 
 
-def work(rank, folder):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29573", WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK="0")
+def work(rank, folder, port):
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE="2", RANK=str(rank), LOCAL_RANK="0")
     from monai.data import DataLoader
     from monai.engines import SupervisedEvaluator
 
@@ -41,7 +41,7 @@ def work(rank, folder):
 def test_two_processes_write_what_one_would(tmp_path):
     import numpy as np
 
-    torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=2)
+    torch.multiprocessing.spawn(work, args=(str(tmp_path), str(20000 + os.getpid() % 10000)), nprocs=2)
     with (tmp_path / "m.csv").open() as file:
         assert [float(row["value"]) for row in csv.DictReader(file)] == [0, 1, 2, 3, 4]
     with np.load(tmp_path / "e.npz") as saved:

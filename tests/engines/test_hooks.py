@@ -49,7 +49,7 @@ class Loss(nn.MSELoss):
         self.part = Recorder(log, "loss")
 
 
-class Stop(Exception):
+class StopError(Exception):
     pass
 
 
@@ -63,10 +63,10 @@ def train(factory, folder, log, stop_at=None, **changes):
 
         def stop(engine):
             if engine.state.iteration == stop_at:
-                raise Stop
+                raise StopError
 
         trainer.add_event_handler(Events.ITERATION_STARTED, stop)
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             trainer.run()
     else:
         trainer.run()
@@ -121,7 +121,7 @@ def test_not_when_a_scaler_skipped(trainer_factory, tmp_path):
     assert [c for c in names(log) if c[1] != "epoch"] == [c for c in expected(3, 3) if c[1] != "epoch"]
 
 
-@pytest.mark.parametrize("stop_at", [1, 2, 4, 5, 7, 8])
+@pytest.mark.parametrize("stop_at", [2, 5, 8])
 def test_a_continued_training_makes_the_same_calls(trainer_factory, tmp_path, stop_at):
     whole, parts = [], []
     settings = {"steps": 4, "steps_per_epoch": 2, "accumulation_steps": 2}
@@ -144,3 +144,38 @@ def test_a_module_in_both_places_is_called_once():
 
 def test_loss_need_not_be_a_module():
     HookCaller(nn.Identity(), nn.functional.mse_loss, seed=0).call("on_optimizer_step", 1)
+
+
+def test_draws_do_not_depend_on_what_was_drawn_before():
+    log = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        HookCaller(Recorder(log, "module"), None, seed=5).call("on_optimizer_step", 3)
+    assert log[0][3] == log[1][3]
+
+
+def test_what_an_epoch_changes_is_in_its_checkpoint(trainer_factory, tmp_path):
+    class Counting(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 1)
+            self.register_buffer("epochs", torch.tensor(0))
+
+        def on_epoch(self, epoch):
+            self.epochs += 1
+
+    def new():
+        network = Counting()
+        suite = TrainingSuite(tmp_path / "run", product=network, save_every_steps=1, mlflow=False, progress=False)
+        return trainer_factory(network=network, train_handlers=[suite], steps=6, steps_per_epoch=3)
+
+    trainer = new()
+
+    @trainer.on(Events.ITERATION_STARTED(once=4))
+    def stop():
+        raise StopError
+
+    with pytest.raises(StopError):
+        trainer.run()
+    trainer = new()
+    trainer.run()
+    assert trainer.unwrapped.epochs == 2

@@ -16,7 +16,9 @@ def test_stats_handler_prints_the_loss(trainer_factory):
     logger = logging.getLogger("test_outputs")
     logger.setLevel(logging.INFO)
     logger.addHandler(logging.StreamHandler(stream))
-    handler = StatsHandler(name="test_outputs", output_transform=from_engine(["loss"], first=True))
+    handler = StatsHandler(
+        name="test_outputs", tag_name="train_loss", output_transform=from_engine(["loss"], first=True)
+    )
     logging.disable(logging.NOTSET)
     trainer = trainer_factory(train_handlers=[handler], steps=2)
     trainer.run()

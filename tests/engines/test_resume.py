@@ -51,7 +51,7 @@ def test_missing_and_foreign_files(tmp_path):
     with pytest.raises(FileNotFoundError, match="found no file"):
         load_checkpoint(tmp_path / "last.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    with pytest.raises(ValueError, match="expected a dict .* found list"):
+    with pytest.raises(ValueError, match=r"expected a dict .* found list"):
         load_checkpoint(tmp_path / "list.pt")
     torch.save({"code": nn.Linear(1, 1)}, tmp_path / "code.pt")
     with pytest.raises(ValueError, match="damaged or foreign"):

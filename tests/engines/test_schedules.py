@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 
 import pytest
@@ -35,7 +36,7 @@ def test_values_in_every_group():
 def test_starts_above_zero_and_never_rises_after_the_end():
     used = [u[0] for u in rates(60, warmup_steps=3, total_steps=20)]
     assert used[0] > 0
-    assert all(later <= earlier + 1e-15 for earlier, later in zip(used[3:], used[4:], strict=False))
+    assert all(later <= earlier + 1e-15 for earlier, later in itertools.pairwise(used[3:]))
     assert used[20:] == [0.0] * 40
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from ignite.engine import Events
@@ -103,7 +105,7 @@ def test_skipped_steps_do_not_count(trainer_factory):
     assert (state.step, state.skipped, state.iteration, state.examples) == (4, 2, 6, 12)
     assert (state.epoch, state.max_epochs) == (3, 3)  # the training takes two groups more
     assert fired == [(n, s + i) for s in range(4) for i, n in enumerate(["GRADIENTS_READY", "OPTIMIZER_STEPPED"])]
-    assert [torch.equal(a, b) for a, b in zip(states, states[1:], strict=False)] == [False, True, False, True, False]
+    assert [torch.equal(a, b) for a, b in itertools.pairwise(states)] == [False, True, False, True, False]
     assert trainer.lr_scheduler.last_epoch == 4
     assert trainer.scaler.get_scale() == 16 / 4
 

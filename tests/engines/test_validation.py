@@ -70,5 +70,5 @@ def test_refusals(trainer_factory, net_factory, stream_factory):
         def run(self, trainer):
             return 3
 
-    with pytest.raises(TypeError, match="a dict of numbers from Wrong.run, found int"):
+    with pytest.raises(TypeError, match=r"a dict of numbers from Wrong.run, found int"):
         validate(Wrong(), trainer_factory())

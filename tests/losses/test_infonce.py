@@ -66,7 +66,9 @@ def test_equal_scores_give_the_log_of_the_candidates():
     for predictions in (torch.zeros(12, 4, dtype=torch.float64),):
         assert InfoNCELoss()((predictions, codes, positive, valid)).item() == pytest.approx(expected.item(), rel=1e-14)
     same = torch.ones(10, 4, dtype=torch.float64)
-    assert InfoNCELoss()((torch.randn(12, 4), same, positive, valid)).item() == pytest.approx(expected.item(), rel=1e-12)
+    assert InfoNCELoss()((torch.randn(12, 4), same, positive, valid)).item() == pytest.approx(
+        expected.item(), rel=1e-12
+    )
 
 
 def test_excluded_codes_do_not_count():
@@ -94,7 +96,8 @@ def test_all_left_out_is_zero_with_a_graph():
 def test_a_left_out_row_without_candidates_gives_no_nan():
     predictions, codes, positive, valid = case(requires_grad=True)
     valid[positive < 0] = False
-    InfoNCELoss()((predictions, codes, positive, valid)).backward()
+    with torch.autograd.set_detect_anomaly(True):  # not even inside the backward pass
+        InfoNCELoss()((predictions, codes, positive, valid)).backward()
     assert torch.isfinite(predictions.grad).all()
     assert torch.isfinite(codes.grad).all()
 
@@ -129,7 +132,9 @@ def test_errors():
         (predictions, codes, positive, valid[:5]),
         (predictions[0], codes, positive, valid),
     ):
-        with pytest.raises(ValueError, match=r"predictions \(M, F\), codes \(N, F\), positive \(M,\) and valid \(M, N\)"):
+        with pytest.raises(
+            ValueError, match=r"predictions \(M, F\), codes \(N, F\), positive \(M,\) and valid \(M, N\)"
+        ):
             InfoNCELoss()(wrong)
     with pytest.raises(ValueError, match=r"valid to be boolean, found torch.float32"):
         InfoNCELoss()((predictions, codes, positive, valid.float()))

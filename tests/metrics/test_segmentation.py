@@ -96,10 +96,14 @@ def test_a_plane_and_a_volume_of_depth_one_agree():
     scores = SegmentationScores(BRATS_REGIONS, NEW, lesion_min_volume=6.0)
     plane = scores(prediction, reference, (1.0, 2.0))
     assert scores(prediction[..., None], reference[..., None], (1.0, 2.0, 1.0)) == plane
-    # The slice thickness counts in the volume of a lesion.
-    thick = scores(prediction[..., None], reference[..., None], (1.0, 2.0, 3.0))
-    scores.lesion_min_volume = 2.0
-    assert thick == scores(prediction, reference, (1.0, 2.0))
+
+
+def test_the_thickness_of_a_single_slice_counts_in_the_volume_of_a_lesion():
+    missed = np.zeros((9, 9, 1), dtype=int)
+    missed[4, 4:6] = 3
+    scores = SegmentationScores({"ET": ["enhancing"]}, {"enhancing": 3}, ["lesion_dice"], lesion_min_volume=6.0)
+    assert scores(0 * missed, missed, (1.0, 2.0, 3.0))[0]["value"] == 0.0  # 12 cubic millimeters
+    assert scores(0 * missed, missed, (1.0, 2.0, 1.0))[0]["value"] == 1.0  # 4: too small to count
 
 
 def test_a_single_voxel_volume_is_scored():

@@ -51,7 +51,7 @@ def test_outside_is_the_learned_token_not_zero_and_not_a_mirror(context):
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_translation_inside_the_grid(context):
-    """Positions that see no border have the same context for the same surroundings, so nothing else marks a position."""
+    """Positions that see no border have the same context for the same surroundings: nothing else marks them."""
     network = build(context, 1, 2)
     x = torch.randn(1, 4, 5, 5, 4, dtype=torch.float64)
     moved = torch.roll(x, (1, 1), dims=(2, 3))

@@ -68,7 +68,9 @@ def test_context_and_target_share_no_voxel(patch, stride):
         assert box(target).isdisjoint(set().union(*map(box, read)))
     if steps[0] > 1:  # one step less would share voxels
         assert not box(0).isdisjoint(box((steps[0] - 1) * grid[1]))
-        with pytest.raises(ValueError, match=rf"axis 0: expected min_step of at least {steps[0]} .* found {steps[0] - 1}"):
+        with pytest.raises(
+            ValueError, match=rf"axis 0: expected min_step of at least {steps[0]} .* found {steps[0] - 1}"
+        ):
             first_steps(grid, (patch,) * 2, (stride,) * 2, steps[0] - 1)
 
 

@@ -27,6 +27,18 @@ def test_shuffled_patches_give_shuffled_embeddings_in_training(tiny_encoder):
     assert (leaky(fewer) - leaky(patches)[:, :4]).abs().max() > 1e-2
 
 
+def test_only_the_wanted_patches_are_encoded(tiny_encoder):
+    torch.manual_seed(0)
+    network = PatchEncoder(tiny_encoder(), 5)
+    patches = torch.randn(2, 9, 1, 8, 8, 8)
+    wanted = torch.rand(2, 9) > 0.4
+    some, everything = network(patches, wanted), network(patches)
+    torch.testing.assert_close(some[wanted], everything[wanted])
+    assert (some[~wanted] == 0).all()
+    network(patches, torch.zeros(2, 9, dtype=torch.bool)).sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
 def test_depth_one_equals_two_axes(tiny_encoder):
     torch.manual_seed(0)
     deep = PatchEncoder(tiny_encoder(3), 5)
@@ -37,7 +49,9 @@ def test_depth_one_equals_two_axes(tiny_encoder):
 
 
 def test_batch_normalization_is_refused_by_name(tiny_encoder):
-    with pytest.raises(ValueError, match=r"found 2 batch normalizations \(the first is 'layers.1'\).*FlexibleUNet.*DynUNet"):
+    with pytest.raises(
+        ValueError, match=r"found 2 batch normalizations \(the first is 'layers.1'\).*FlexibleUNet.*DynUNet"
+    ):
         PatchEncoder(tiny_encoder(norm="batch"), 5)
     for norm in (torch.nn.BatchNorm1d(3), torch.nn.SyncBatchNorm(3), torch.nn.LazyBatchNorm3d()):
         encoder = tiny_encoder()

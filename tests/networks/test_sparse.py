@@ -188,6 +188,33 @@ def test_max_pooling_takes_the_largest_visible_value():
     with holder.hold(mask):
         assert pool(x).tolist() == [[[[-2.0, 0.0]]]]
     assert pool(x).tolist() == [[[[-1.0, 5.0]]]]
+    # five columns give two: the mask's first window is 0-2, the pool's is 0-1 and holds nothing visible
+    with holder.hold(torch.tensor([[[[0.0, 0.0, 1.0, 0.0, 0.0]] * 2]])):
+        assert pool(torch.full((1, 1, 2, 5), -7.0)).tolist() == [[[[0.0, -7.0]]]]
+
+
+def test_layers_write_zero_into_holes():
+    x, mask = torch.randn(1, 2, 6, 6, 6), torch.ones(1, 1, 6, 6, 6)
+    mask[..., 3:] = 0
+    for layer in (nn.Conv3d(2, 2, 3, padding=1), nn.GroupNorm(1, 2), nn.BatchNorm3d(2), nn.MaxPool3d(3, 1, 1)):
+        for p in layer.parameters():
+            nn.init.constant_(p, 0.5)
+        holder = make_sparse([layer])
+        for mode in (True, False):
+            with holder.hold(mask):
+                out = layer.train(mode)(x)
+            assert (out[..., 3:] == 0).all()
+            assert (out[..., :3] != 0).all()
+
+
+def test_maps_are_zero_in_holes_whatever_the_activation():
+    network = DynUNet(2, 2, 2, [3] * 3, [1, 2, 2], [2, 2], filters=(4, 6, 8), norm_name="batch", act_name="sigmoid")
+    encoder, x = Encoder(network.double(), output="pyramid", sparse=True), image("dynunet", 2)
+    mask = block_mask(x, 4)
+    for f in encoder(x, mask):
+        visible = nn.functional.interpolate(mask, size=f.shape[2:], mode="nearest").expand_as(f)
+        assert (f[visible == 0] == 0).all()
+        assert (f[visible == 1] > 0).all()
 
 
 def test_masked_normalize_gradient():
@@ -278,11 +305,11 @@ def test_mask_broadcasts_and_is_checked():
 
 
 def test_half_precision_statistics_do_not_overflow():
-    layer, x = nn.GroupNorm(1, 4), 300 * torch.randn(1, 4, 8, 8).bfloat16()
+    layer, x = nn.GroupNorm(1, 4), (300 * torch.randn(1, 4, 8, 8)).half()  # 300 squared is infinite
     holder = make_sparse([layer])
     with holder.hold(torch.ones(1, 1, 8, 8)):
         out = layer(x)
-    assert out.dtype == torch.bfloat16
+    assert out.dtype == torch.float16
     assert (out.float() - nn.functional.group_norm(x.float(), 1)).abs().max() < 0.05
 
 

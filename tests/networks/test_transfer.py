@@ -1,13 +1,11 @@
 """Transfer: all or nothing, tensor by tensor, with a report; channels by name; parameter groups."""
 
-import copy
-
 import pytest
 import torch
 from monai.networks.nets import BasicUNet, DynUNet, FlexibleUNet, SegResNet, SwinUNETR, UNet
 from torch import nn
 
-from medvol.networks import ChannelMap, Encoder, encoder_keys, load_pretrained, output_keys, parameter_groups
+from medvol.networks import Encoder, encoder_keys, load_pretrained, output_keys
 from medvol.networks.registry import input_paths
 from medvol.passport import write_passport
 
@@ -114,6 +112,31 @@ def test_scope_all_wants_every_other_tensor(saved):
     load_pretrained(dynunet(), saved(state), scope="all")
 
 
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda s: BUILDERS["dynunet"](2, 3, s),
+        lambda s: torch.manual_seed(s) and nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)),
+    ],
+)
+def test_scope_network_loads_everything_into_any_module(build, saved, capsys):
+    source, target = build(1), build(2)
+    path = saved(source.state_dict(), ["t1", "flair"])
+    load_pretrained(target, path, scope="network")
+    assert unchanged(target, source.state_dict())
+    assert f"{count(target)} tensors loaded, 0 adapted, 0 new" in capsys.readouterr().out
+    state = source.state_dict()
+    state.pop(list(state)[-1])
+    if isinstance(target, nn.Sequential):
+        with pytest.raises(ValueError, match="1 missing"):
+            load_pretrained(target, saved(state), scope="network")
+        with pytest.raises(ValueError, match=r"table, found Sequential, whose input layers are not known"):
+            load_pretrained(target, path, scope="network", adapt=["t1", "flair"])
+    else:
+        load_pretrained(target, path, scope="network", adapt=["flair", "t1"])
+        assert " 2 adapted, 0 new" in capsys.readouterr().out
+
+
 def test_a_tensor_may_have_either_of_its_two_names(saved):
     source, target = dynunet(seed=1), dynunet(seed=2)
     state = {key: value for key, value in source.state_dict().items() if key.startswith("skip_layers.")}
@@ -164,7 +187,7 @@ def test_weights_of_another_architecture_are_refused(saved):
         with pytest.raises(ValueError, match="another architecture are never loaded"):
             load_pretrained(target, saved(Encoder(other).state_dict()))
     assert unchanged(target, before)
-    with pytest.raises(ValueError, match="'encoder' or 'all', found 'decoder'"):
+    with pytest.raises(ValueError, match=r"\['encoder', 'all', 'network'\], found 'decoder'"):
         load_pretrained(target, "none", scope="decoder")
 
 
@@ -344,58 +367,9 @@ def test_every_input_layer_of_swin_and_of_flexible_is_mapped(saved):
     assert torch.allclose(bodies[1].encoder.conv1.weight.sum(1), bodies[0].encoder.conv1.weight[:, 0], atol=1e-6)
 
 
-def test_repeated_source_names_are_summed():
-    matrix = ChannelMap(("a", "a", "b"), ("b", "a")).matrix(torch.float64)
-    assert matrix.tolist() == [[0, 0, 1], [1, 1, 0]]
-
-
 def test_a_safetensors_file_without_second_names(tmp_path):
     safetensors = pytest.importorskip("safetensors.torch")
     source, target = dynunet(seed=1), dynunet(seed=2)
     safetensors.save_model(source, str(tmp_path / "model.safetensors"))
     load_pretrained(target, tmp_path / "model.safetensors", scope="all")
     assert torch.equal(target.bottleneck.conv1.conv.weight, source.bottleneck.conv1.conv.weight)
-
-
-def ids(parameters):
-    return [id(p) for p in parameters]
-
-
-@pytest.mark.parametrize("name", BUILDERS)
-def test_every_trainable_parameter_is_in_exactly_one_group(name):
-    network = BUILDERS[name](2, 3, 1)
-    next(network.parameters()).requires_grad_(False)
-    groups = parameter_groups(network, 1e-3, encoder_scale=0.1, weight_decay=0.05)
-    listed = [i for group in groups for i in ids(group["params"])]
-    assert sorted(listed) == sorted(set(ids(p for p in network.parameters() if p.requires_grad)))
-    mine = set(ids(Encoder(network).parameters()))
-    for group in groups:
-        assert group["params"]
-        for p in group["params"]:
-            assert group["lr"] == pytest.approx(1e-4 if id(p) in mine else 1e-3)
-            assert group["weight_decay"] == (0.05 if p.ndim > 1 else 0.0)
-    optimizer = torch.optim.AdamW(groups)
-    before = [p.detach().clone() for p in network.parameters()]
-    for p in network.parameters():
-        p.grad = torch.ones_like(p) if p.requires_grad else None
-    optimizer.step()
-    moved = [not torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True)]
-    assert moved == [p.requires_grad for p in network.parameters()]
-
-
-def test_groups_of_a_network_around_an_encoder():
-    encoder = Encoder(dynunet())
-    head = nn.Linear(8, 2)
-    groups = parameter_groups(nn.ModuleList([encoder, head]), 1.0, encoder_scale=0.5)
-    assert [g["name"] for g in groups] == ["encoder", "encoder, no decay", "rest", "rest, no decay"]
-    assert [g["lr"] for g in groups] == [0.5, 0.5, 1.0, 1.0]
-    assert ids(groups[2]["params"]) == [id(head.weight)]
-    # no empty groups, and no encoder needed where its rate is the same
-    assert [g["name"] for g in parameter_groups(head, 1.0)] == ["rest", "rest, no decay"]
-    assert [g["name"] for g in parameter_groups(encoder, 1.0)] == ["encoder", "encoder, no decay"]
-    with pytest.raises(ValueError, match="found none in Linear"):
-        parameter_groups(head, 1.0, encoder_scale=0.1)
-    with pytest.raises(ValueError, match="unfreeze some"):
-        parameter_groups(copy.deepcopy(head).requires_grad_(False), 1.0)
-    with pytest.raises(ValueError, match=r"found -1\.0, 1\.0, 0\.01"):
-        parameter_groups(head, -1.0)

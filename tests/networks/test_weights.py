@@ -28,6 +28,7 @@ def shop(tmp_path, monkeypatch):
     (cpc / "eval" / "latest.txt").write_text("mine\n")
     (cpc / "models").mkdir()
     torch.save({"w": torch.zeros(2)}, cpc / "models" / "model.pt")
+    torch.save({"w": torch.zeros(2)}, cpc / "model.pt")  # no run, though it stands above the runs
     return tmp_path
 
 
@@ -166,11 +167,12 @@ def test_the_hash_is_of_the_tensors(tmp_path):
     changed = [
         {**state, "b": state["b"].reshape(3, 2)},
         {**state, "b": state["b"].double()},
+        {**state, "b": state["b"].view(torch.int32)},
         {**state, "b": state["b"] + 1e-6},
         {**state, "c": torch.zeros(0)},
         {("B" if k == "b" else k): v for k, v in state.items()},
     ]
-    assert len({first, *map(hashed, changed)}) == 6
+    assert len({first, *map(hashed, changed)}) == 7
 
 
 def test_safetensors(tmp_path):

@@ -100,7 +100,7 @@ def test_kill_and_resume(tmp_path):
     chance = random.Random(int(time.time()))
     for num_workers in (0, 2):
         folder = tmp_path / "eval" / f"killed{num_workers}" / "run"
-        kills = [(chance.randrange(1, 50), chance.random() * 0.01) for _ in range(3)]
+        kills = [(chance.randrange(1, 50), chance.random() * 0.01) for _ in range(2)]
         for kill in kills:
             run_and_kill(folder, num_workers, *kill)
         assert finish(folder, num_workers) == whole, f"{num_workers} workers, kills {kills}"

@@ -10,9 +10,12 @@ from medvol.transforms.grids import cell_layout, cut_patches, per_axis, stride_l
 def test_cut_equals_slicing(shape, dtype):
     image = (torch.randn(3, *shape) * 10).to(dtype)
     patch = tuple(min(4, size) for size in shape)
-    starts = np.stack([np.random.RandomState(a).randint(0, s - p + 1, 5) for a, (s, p) in enumerate(zip(shape, patch))], 1)
+    starts = np.stack(
+        [np.random.RandomState(a).randint(0, s - p + 1, 5) for a, (s, p) in enumerate(zip(shape, patch, strict=True))],
+        1,
+    )
     cut = cut_patches(image, starts, patch)
-    expected = [image[(slice(None), *(slice(a, a + p) for a, p in zip(start, patch)))] for start in starts]
+    expected = [image[(slice(None), *(slice(a, a + p) for a, p in zip(start, patch, strict=True)))] for start in starts]
     assert cut.dtype == dtype
     assert torch.equal(cut, torch.stack(expected))
 

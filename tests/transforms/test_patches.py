@@ -91,7 +91,9 @@ def test_overlapping_grid_is_fixed_within_the_crop(noise):
     boxes = boxes_of(sample)
     assert np.diff(np.array(sample["pretext"]["crop"]), axis=0).tolist() == [[24, 20, 8]]  # the extent of the grid
     assert (boxes[4, 0] - boxes[0, 0]).tolist() == [4, 0, 0]
-    crops = {tuple(cut(noise((40, 40, 40), 0), s, grid=5, patch_size=8, stride=4)["pretext"]["crop"][0]) for s in range(9)}
+    crops = {
+        tuple(cut(noise((40, 40, 40), 0), s, grid=5, patch_size=8, stride=4)["pretext"]["crop"][0]) for s in range(9)
+    }
     assert len(crops) > 5
 
 
@@ -231,10 +233,16 @@ def test_several_images_are_cut_at_the_same_places(noise):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"grid": 3, "patch_size": 10}, r"axis 0: expected a cell of at least 12 voxels .* found 10 .* smaller patch_size"),
+        (
+            {"grid": 3, "patch_size": 10},
+            r"axis 0: expected a cell of at least 12 voxels .* found 10 .* smaller patch_size",
+        ),
         ({"grid": (3, 3), "patch_size": 5}, r"grid with one number for each of the 3 spatial axes, found \[3, 3\]"),
         ({"grid": 3, "patch_size": (5, 5)}, r"patch_size with one number"),
-        ({"grid": 3, "patch_size": 5, "crop_size": (30, 30, 31)}, r"axis 2: .* at least 31 .* found 30; .* never padding"),
+        (
+            {"grid": 3, "patch_size": 5, "crop_size": (30, 30, 31)},
+            r"axis 2: .* at least 31 .* found 30; .* never padding",
+        ),
         ({"grid": 3, "patch_size": 16, "stride": 8}, r"axis 0: expected a volume of at least 32"),
         ({"grid": 3, "patch_size": 16, "stride": 8, "crop_size": 30}, r"axis 0: expected at least 32 voxels for 3"),
         ({"grid": 3, "patch_size": 5, "min_gap": -1}, r"min_gap of at least 0, found -1"),
@@ -248,7 +256,9 @@ def test_errors(noise, options, message):
 def test_more_errors(noise):
     with pytest.raises(ValueError, match="axis 2: expected a cell of at least 5 voxels"):
         cut(noise((30, 30, 1), 0), grid=(3, 3, 1), patch_size=5)
-    with pytest.raises(ValueError, match=r"spatial shape \(30, 30\) under every key, found \(30, 29\) under 'the mask'"):
+    with pytest.raises(
+        ValueError, match=r"spatial shape \(30, 30\) under every key, found \(30, 29\) under 'the mask'"
+    ):
         RandPatchGridd("image", 2, 5, mask_key="mask")({"image": noise((30, 30), 0), "mask": torch.ones(1, 30, 29)})
     with pytest.raises(ValueError, match="expected foreground in the mask"):
         RandPatchGridd("image", 2, 5, mask_key="mask")({"image": noise((30, 30), 0), "mask": torch.zeros(1, 30, 30)})
