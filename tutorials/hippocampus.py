@@ -15,7 +15,6 @@ import itertools
 import time
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from monai.bundle import ConfigParser
 
@@ -30,7 +29,13 @@ def pretrain(data: str, out: Path, seed: int) -> Path:
     """Pre-train without labels on the 82 subjects of the pool; return the encoder's weights."""
     sizes = ConfigParser.load_config_file(ROOT / "bundles" / "cpc3d" / "args_hippocampus.json")
     folder = bundles.run(
-        "cpc3d", **sizes, dataset_dir=data, seed=seed, run_name=f"seed{seed}", output_dir=str(out / "cpc3d"), mlflow=False
+        "cpc3d",
+        **sizes,
+        dataset_dir=data,
+        seed=seed,
+        run_name=f"seed{seed}",
+        output_dir=str(out / "cpc3d"),
+        mlflow=False,
     )
     return folder / "model.pt"
 
@@ -60,14 +65,21 @@ def table(out: Path) -> pd.DataFrame:
         frames.append(frame)
     scores = pd.concat(frames)
     rows = []
-    for count, (region, metric) in itertools.product(map(str, COUNTS), [("anterior", "dice"), ("posterior", "dice"), ("whole", "hd95")]):
+    for count, (region, metric) in itertools.product(
+        map(str, COUNTS), [("anterior", "dice"), ("posterior", "dice"), ("whole", "hd95")]
+    ):
         part = scores[(scores["count"] == count) & (scores.region == region) & (scores.metric == metric)]
         # The unit is the subject: the scores of its two sides are averaged first.
         cube = {arm: part[part.arm == arm].pivot_table(index="seed", columns="patient", values="value") for arm in ARMS}
         interval = crossed_interval((cube["cpc3d"] - cube["scratch"]).to_numpy())
         means = {arm: cube[arm].to_numpy().mean() for arm in ARMS}
         spread = {f"{arm} s.d. over seeds": cube[arm].mean(axis=1).std() for arm in ARMS}
-        difference = {"difference": interval.mean, "low": interval.low, "high": interval.high, "seeds": len(cube["scratch"])}
+        difference = {
+            "difference": interval.mean,
+            "low": interval.low,
+            "high": interval.high,
+            "seeds": len(cube["scratch"]),
+        }
         rows.append({"subjects": count, "region": region, "metric": metric, **means, **spread, **difference})
     return pd.DataFrame(rows)
 
@@ -94,5 +106,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    np.seterr(all="raise", under="ignore")
     main()
