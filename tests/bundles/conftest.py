@@ -3,28 +3,42 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from medvol import bundles
+
 MODALITIES = ["flair", "t1", "t1ce", "t2"]
 
 
-def write_dataset(folder: Path, name: str = "tiny", seed: int = 0, shape: tuple[int, ...] = (28, 30, 26)) -> Path:
-    """Write five cases with a bright nested tumor, 3 training, 1 validation, 1 test; return the manifest."""
+BRATS = {"background": 0, "necrosis": 1, "oedema": 2, "enhancing": 4}
+HIPPOCAMPUS = {"background": 0, "anterior": 1, "posterior": 2}
+
+
+def write_dataset(
+    folder: Path,
+    name: str = "tiny",
+    seed: int = 0,
+    shape: tuple[int, ...] = (28, 30, 26),
+    modalities: Sequence[str] = MODALITIES,
+    label_map: Mapping[str, int] = BRATS,
+) -> Path:
+    """Write five cases with bright nested balls, 3 training, 1 validation, 1 test; return the manifest."""
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     distance = np.linalg.norm(np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij")) - 13.0, axis=0)
-    label = np.select([distance < 3, distance < 5, distance < 7], [1, 4, 2], 0).astype(np.uint8)
+    numbers = [label_map.get("enhancing", 1), list(label_map.values())[1], list(label_map.values())[2]]
+    label = np.select([distance < 3, distance < 5, distance < 7], numbers, 0).astype(np.uint8)
     affine = np.diag([-1.0, 1.0, 1.0, 1.0])  # not RAS, so that the inversion has something to do
     items = []
     for k in range(5):
         files = []
-        for m, modality in enumerate(MODALITIES):
-            image = (100 + 40 * (label == (1, 2, 4, 2)[m]) + 8 * rng.standard_normal(shape)).astype(np.float32)
+        for m, modality in enumerate(modalities):
+            image = (100 + 40 * (label == numbers[m % 3]) + 8 * rng.standard_normal(shape)).astype(np.float32)
             image[distance > 14] = 0
             files.append(f"c{k}/c{k}_{modality}.nii.gz")
             (folder / f"c{k}").mkdir(exist_ok=True)
@@ -33,8 +47,8 @@ def write_dataset(folder: Path, name: str = "tiny", seed: int = 0, shape: tuple[
         items.append({"image": files, "label": f"c{k}/c{k}_seg.nii.gz", "patient": f"p{k}"})
     manifest = {
         "name": name,
-        "modalities": MODALITIES,
-        "label_map": {"background": 0, "necrosis": 1, "oedema": 2, "enhancing": 4},
+        "modalities": list(modalities),
+        "label_map": dict(label_map),
         "synthetic": True,
         "root": ".",
         "training": items[:3],
@@ -70,13 +84,36 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("tiny"))
 
 
+@pytest.fixture(scope="session")
+def one_channel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of a data set with one modality and the labels of the hippocampus."""
+    folder = tmp_path_factory.mktemp("one")
+    return write_dataset(folder, modalities=["t1"], label_map=HIPPOCAMPUS)
+
+
+def small(bundle: str, folder: Path, dataset: Path, one_channel: Path, **more: object) -> dict:
+    """Everything that a bundle needs to run small, into ``folder``."""
+    sizes = CPC if bundle == "cpc3d" else UNET
+    places = {"output_dir": str(folder / bundle), "cache_dir": str(folder / "cache")}
+    manifest = str(one_channel if bundle == "unet_hippocampus" else dataset)
+    return {**sizes, **places, "manifest": manifest, **more}
+
+
 @pytest.fixture
-def overrides(dataset: Path, tmp_path: Path) -> Callable[..., dict]:
+def overrides(dataset: Path, one_channel: Path, tmp_path: Path) -> Callable[..., dict]:
     """``overrides("cpc3d", **more)``: everything that a bundle needs to run small, into ``tmp_path``."""
 
     def build(bundle: str, **more: object) -> dict:
-        small = CPC if bundle == "cpc3d" else UNET
-        places = {"output_dir": str(tmp_path / bundle), "cache_dir": str(tmp_path / "cache"), "manifest": str(dataset)}
-        return {**small, **places, **more}
+        return small(bundle, tmp_path, dataset, one_channel, **more)
 
     return build
+
+
+@pytest.fixture(scope="session")
+def trained(dataset: Path, one_channel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished two-step run of every bundle; ``unet_brats`` starts from the weights of ``cpc3d``."""
+    folder = tmp_path_factory.mktemp("trained")
+    runs = {"cpc3d": bundles.run("cpc3d", **small("cpc3d", folder, dataset, one_channel))}
+    for bundle, start in (("unet_brats", str(runs["cpc3d"] / "model.pt")), ("unet_hippocampus", None)):
+        runs[bundle] = bundles.run(bundle, **small(bundle, folder, dataset, one_channel, pretrained=start))
+    return runs

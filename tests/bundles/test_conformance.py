@@ -6,10 +6,11 @@ import json
 import os
 import pydoc
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow
 
 ROOT = Path(__file__).parents[2] / "bundles"
@@ -121,11 +122,32 @@ def test_the_guard_stands_first(config: str) -> None:
     assert load(config)["initialize"][0] == "$medvol.bundles.guard()"
 
 
-@pytest.mark.parametrize("config", [c for c in CONFIGS if "evaluate" not in c])
-def test_properties_are_clean(config: str) -> None:
-    kind = "train" if config.endswith("train.json") else "infer"
-    workflow = ConfigWorkflow(config_file=str(ROOT / config), workflow_type=kind, init_id="none")
+@pytest.mark.parametrize("config", CONFIGS)
+def test_properties_are_clean(config: str, overrides: Callable[..., dict], trained: dict[str, Path]) -> None:
+    bundle, file = config.split("/")
+    if file == "train.json":
+        workflow = ConfigWorkflow(config_file=str(ROOT / config), workflow_type="train", **overrides(bundle))
+    else:
+        given = {
+            "weights": str(trained[bundle] / "model.pt"),
+            "manifest": overrides(bundle)["manifest"],
+            "device": "cpu",
+        }
+        workflow = ConfigWorkflow(config_file=str(ROOT / config), workflow_type="infer", **given)
+    workflow.initialize()
     assert workflow.check_properties() == []
+
+
+@pytest.mark.parametrize("bundle", BUNDLES)
+def test_the_product_is_network_def_and_nothing_else(
+    bundle: str, overrides: Callable[..., dict], trained: dict[str, Path]
+) -> None:
+    """Every key of network_def, built as for inference, is in model.pt and no other."""
+    given = {"weights": str(trained[bundle] / "model.pt"), "manifest": overrides(bundle)["manifest"], "device": "cpu"}
+    workflow = ConfigWorkflow(config_file=str(ROOT / bundle / "inference.json"), workflow_type="infer", **given)
+    workflow.initialize()
+    saved = torch.load(trained[bundle] / "model.pt", weights_only=True)
+    assert workflow.network_def.state_dict().keys() == saved.keys()
 
 
 @pytest.mark.parametrize("config", CONFIGS)

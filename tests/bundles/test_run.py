@@ -15,23 +15,13 @@ import torch
 from medvol import bundles
 
 
-@pytest.fixture
-def trained(overrides: Callable[..., dict]) -> tuple[Path, Path]:
-    """A two-step CPC run and a two-step U-Net run on its weights."""
-    cpc = bundles.run("cpc3d", **overrides("cpc3d"))
-    unet = bundles.run("unet_brats", **overrides("unet_brats", pretrained=str(cpc / "model.pt")))
-    return cpc, unet
-
-
 def rows(path: Path) -> list[dict]:
     with path.open() as file:
         return list(csv.DictReader(file))
 
 
-def test_pretrain_finetune_score_and_predict(
-    trained: tuple[Path, Path], overrides: Callable[..., dict], dataset: Path, tmp_path: Path
-) -> None:
-    cpc, unet = trained
+def test_pretrain_finetune_score_and_predict(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    cpc, unet = trained["cpc3d"], trained["unet_brats"]
     passport = json.loads((unet / "passport.json").read_text())
     assert passport["pretrained"]["bundle"] == "cpc3d"
     assert passport["arm"] == "cpc3d"
@@ -73,8 +63,8 @@ def folder_of_one(dataset: Path, tmp_path: Path) -> Path:
     return folder.parent
 
 
-def test_embeddings(trained: tuple[Path, Path], dataset: Path, tmp_path: Path) -> None:
-    cpc, _ = trained
+def test_embeddings(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+    cpc = trained["cpc3d"]
     bundles.run(
         "cpc3d",
         "inference.json",
@@ -87,9 +77,9 @@ def test_embeddings(trained: tuple[Path, Path], dataset: Path, tmp_path: Path) -
         assert file["embeddings"].shape == (1, 8)
 
 
-def test_the_product_is_what_was_trained(trained: tuple[Path, Path], overrides: Callable[..., dict]) -> None:
+def test_the_product_is_what_was_trained(trained: dict[str, Path]) -> None:
     """Every key of network_def is in model.pt and no other, and the encoder is that of the U-Net."""
-    cpc, unet = trained
+    cpc, unet = trained["cpc3d"], trained["unet_brats"]
     encoder = torch.load(cpc / "model.pt", weights_only=True)
     whole = torch.load(unet / "model.pt", weights_only=True)
     assert encoder.keys() < whole.keys()
