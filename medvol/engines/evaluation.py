@@ -42,6 +42,7 @@ class ScoreCases:
         arm: name of the arm, a column.
         seed: seed of the run, a column.
         spacing: voxel size in millimeters per spatial axis; ``None`` reads it from the label's affine.
+        report: what was scored, such as "test"; then the means are printed at the end. ``None`` prints nothing.
 
     Raises:
         ValueError: while running, if the engine does not decollate, a case has no name or patient, two cases share a
@@ -63,8 +64,10 @@ class ScoreCases:
         arm: str = "",
         seed: int = 0,
         spacing: Sequence[float] | None = None,
+        report: str | None = None,
     ) -> None:
         self.scores = scores
+        self.report = report
         self.path = None if path is None else Path(path)
         self.pred_key = pred_key
         self.label_key = label_key
@@ -133,6 +136,10 @@ class ScoreCases:
         # repr gives the shortest text that reads back as the same number.
         table.writerows({**row, "value": repr(float(row["value"]))} for row in rows)
         _replace(self.path, text.getvalue().encode())
+        if self.report is not None:
+            means = ", ".join(f"{name} {value:.4g}" for name, value in engine.state.metrics.items())
+            cases = len({row["case"] for row in rows})
+            print(f"medvol: {self.report}: {cases} cases scored; {means or 'no scores'}; {self.path}")
 
 
 class SaveEmbeddings:

@@ -133,9 +133,9 @@ class TrainingSuite:
         self._validated_examples = engine.state.examples
         if distributed.is_main():
             self._open_logs(engine, (state or {}).get("mlflow_run_id"))
-        self._progress = Progress(
-            self.run_dir.name, engine.steps, engine.state.step, self.wants_progress and distributed.is_main()
-        )
+        made_up = (self.passport.get("data") or {}).get("synthetic")
+        title = f"{self.run_dir.name} (synthetic data)" if made_up else self.run_dir.name
+        self._progress = Progress(title, engine.steps, engine.state.step, self.wants_progress and distributed.is_main())
         if state is None:  # from the very start a killed run finds its MLflow run again
             self._save(engine)
 

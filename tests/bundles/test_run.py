@@ -20,7 +20,9 @@ def rows(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-def test_pretrain_finetune_score_and_predict(trained: dict[str, Path], dataset: Path, tmp_path: Path) -> None:
+def test_pretrain_finetune_score_and_predict(
+    trained: dict[str, Path], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     cpc, unet = trained["cpc3d"], trained["unet_brats"]
     passport = json.loads((unet / "passport.json").read_text())
     assert passport["pretrained"]["bundle"] == "cpc3d"
@@ -36,6 +38,7 @@ def test_pretrain_finetune_score_and_predict(trained: dict[str, Path], dataset: 
 
     small = {"device": "cpu", "weights": str(unet / "model.pt"), "manifest": str(dataset)}
     bundles.run("unet_brats", "evaluate.json", **small)
+    assert "test, synthetic data: 1 cases scored" in capsys.readouterr().out
     tested = rows(unet / "test" / "metrics.csv")
     assert {r["run"] for r in tested} == {passport["run"]}
     bundles.run(
@@ -114,3 +117,28 @@ def test_an_unfinished_run_goes_on(overrides: Callable[..., dict], monkeypatch: 
     assert state
     assert bundles.run("cpc3d", **overrides("cpc3d", steps=4, run_name="cut")) == folder
     assert (folder / "model.pt").read_bytes() == (whole / "model.pt").read_bytes()
+
+
+def test_a_depth_of_one_runs_by_the_same_bundle(
+    make_dataset: Callable[..., Path], overrides: Callable[..., dict], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Volumes of one slice, from the same config: a grid, a crop and patches with a last axis of 1."""
+    manifest = make_dataset(tmp_path / "slices", shape=(28, 30, 1))
+    flat = {"crop_size": [24, 24, 1], "grid": [3, 3, 1], "patch_size": [6, 6, 1], "manifest": str(manifest)}
+    folder = bundles.run("cpc3d", **overrides("cpc3d", **flat))
+    assert (folder / "model.pt").is_file()
+    assert "(synthetic data)" in capsys.readouterr().out
+
+
+def test_the_recurrent_context_is_an_override_away(overrides: Callable[..., dict]) -> None:
+    more = {"network::context": "gru", "network::hidden": 16}
+    assert (bundles.run("cpc3d", **overrides("cpc3d", **more)) / "model.pt").is_file()
+
+
+def test_two_modalities_by_name_fit_weights_of_four(trained: dict[str, Path], overrides: Callable[..., dict]) -> None:
+    start = str(trained["cpc3d"] / "model.pt")
+    folder = bundles.run("unet_brats", **overrides("unet_brats", pretrained=start, modalities=["t1ce", "flair"]))
+    source = torch.load(start, weights_only=True)["input_block.conv1.conv.weight"]
+    assert json.loads((folder / "passport.json").read_text())["modalities"] == ["t1ce", "flair"]
+    assert source.shape[1] == 4
+    assert torch.load(folder / "model.pt", weights_only=True)["input_block.conv1.conv.weight"].shape[1] == 2
