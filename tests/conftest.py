@@ -19,7 +19,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-_volumes, _encoders = _load("volumes"), _load("encoders")
+_volumes, _encoders, _dataset = _load("volumes"), _load("encoders"), _load("dataset")
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +50,8 @@ def marker():
 @pytest.fixture(scope="session")
 def tiny_encoder():
     return _encoders.TinyEncoder
+
+
+@pytest.fixture(scope="session")
+def write_tiny_dataset():
+    return _dataset.write_dataset

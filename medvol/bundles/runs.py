@@ -18,7 +18,6 @@ from medvol.passport import read_passport
 from .identity import recipe, run_hash, versions
 from .refusal import refuse
 
-
 NOTE = "run.json"
 
 

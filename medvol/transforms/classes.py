@@ -16,8 +16,8 @@ __all__ = ["LabelsToClassesd"]
 class LabelsToClassesd(MapTransform):
     """Turn the integers of a data set's label map into class indices 0 to K - 1, by name.
 
-    The inverse of :class:`medvol.transforms.ClassesToLabelsd` on label maps: index ``k`` is the label ``classes[k - 1]``
-    and 0 is background, whatever integers the files use.
+    The inverse of :class:`medvol.transforms.ClassesToLabelsd` on label maps: index ``k`` is the label
+    ``classes[k - 1]`` and 0 is background, whatever integers the files use.
 
     Args:
         keys: label maps ``(1, *spatial)``; each becomes ``(1, *spatial)``, float32, of whole numbers 0 to K - 1.

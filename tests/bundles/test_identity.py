@@ -25,13 +25,13 @@ def config(dataset: Path, tmp_path: Path) -> dict:
 
 
 def test_five_hashes(
-    config: dict, make_dataset: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: dict, write_tiny_dataset: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two weight files, null, another manifest under the same name and an edited source file differ."""
     hashes = [run_hash(config)]
     hashes.append(run_hash({**config, "pretrained": str(tmp_path / "b.pt")}))
     hashes.append(run_hash({**config, "pretrained": None}))
-    hashes.append(run_hash({**config, "manifest": str(make_dataset(tmp_path / "tiny", shape=(28, 30, 27)))}))
+    hashes.append(run_hash({**config, "manifest": str(write_tiny_dataset(tmp_path / "tiny", shape=(28, 30, 27)))}))
     monkeypatch.setattr(identity, "code_hash", lambda: "edited")
     hashes.append(run_hash(config))
     assert len(set(hashes)) == 5

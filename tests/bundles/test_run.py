@@ -120,10 +120,13 @@ def test_an_unfinished_run_goes_on(overrides: Callable[..., dict], monkeypatch: 
 
 
 def test_a_depth_of_one_runs_by_the_same_bundle(
-    make_dataset: Callable[..., Path], overrides: Callable[..., dict], tmp_path: Path, capsys: pytest.CaptureFixture
+    write_tiny_dataset: Callable[..., Path],
+    overrides: Callable[..., dict],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
 ) -> None:
     """Volumes of one slice, from the same config: a grid, a crop and patches with a last axis of 1."""
-    manifest = make_dataset(tmp_path / "slices", shape=(28, 30, 1))
+    manifest = write_tiny_dataset(tmp_path / "slices", shape=(28, 30, 1))
     flat = {"crop_size": [24, 24, 1], "grid": [3, 3, 1], "patch_size": [6, 6, 1], "manifest": str(manifest)}
     folder = bundles.run("cpc3d", **overrides("cpc3d", **flat))
     assert (folder / "model.pt").is_file()
