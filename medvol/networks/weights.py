@@ -14,7 +14,9 @@ __all__ = ["find_bundle", "find_weights", "is_scratch", "read_weights", "weights
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors")
 _CONFIGS = ("train.json", "inference.json", "configs")
-_INSTALLED = Path(__file__).resolve().parents[1] / "_bundles"
+_PACKAGE = Path(__file__).resolve().parents[1]
+_INSTALLED = _PACKAGE / "_bundles" if (_PACKAGE / "_bundles").is_dir() else _PACKAGE.parent / "bundles"
+"""Where the bundles lie that came with medvol: inside of the wheel, or beside the package in a source tree."""
 
 
 def is_scratch(weights: str | os.PathLike[str] | None) -> bool:
