@@ -24,3 +24,14 @@ def test_silent_on_other_processes(capsys):
     progress.update(2, {"loss": 1.0})
     progress.summarize(2, 4, {}, "folder")
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_line_for_every_tenth_in_a_log_file(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+    progress = Progress("run", steps=100)
+    for step in range(1, 101):
+        progress.update(step, {"loss": 0.5} if step % 5 == 0 else {})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert lines[0].startswith("medvol: run: step 10 of 100, ")
+    assert lines[0].endswith("s left; loss 0.5")
