@@ -269,11 +269,13 @@ def test_monai_evaluator_as_validator(trainer_factory, stream_factory, tmp_path)
     assert rows[-1].value == pytest.approx(expected, rel=1e-6)
 
 
-def test_progress_is_one_line_without_a_terminal(trainer_factory, stream_factory, tmp_path, capsys):
+def test_progress_without_a_terminal_is_lines_of_text(trainer_factory, stream_factory, tmp_path, capsys):
     build(trainer_factory, stream_factory, tmp_path / "run", {"progress": True}).run()
     captured = capsys.readouterr()
     assert captured.err == ""
-    (line,) = captured.out.splitlines()
+    *going, line = captured.out.splitlines()
+    assert all("of 5, " in text and "s left" in text for text in going)
+    assert len(going) <= 5
     assert line.startswith("medvol: run: 5 steps, 20 examples, ")
     assert "val_loss" in line
 
