@@ -47,6 +47,7 @@ EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"\[\d\] \* \(?len\(@filters\)( - 1\))?",
     r"\[1\] \+ \[2\] \* \(len\(@filters\) - 1\)",
     r"not @save_predictions",
+    r"dict\(@regions\)",
     r"@section \+ \(', synthetic data' if @data\.synthetic else ''\)",
 ]
 

@@ -145,3 +145,20 @@ def test_two_modalities_by_name_fit_weights_of_four(trained: dict[str, Path], ov
     assert json.loads((folder / "passport.json").read_text())["modalities"] == ["t1ce", "flair"]
     assert source.shape[1] == 4
     assert torch.load(folder / "model.pt", weights_only=True)["input_block.conv1.conv.weight"].shape[1] == 2
+
+
+@pytest.mark.parametrize("bundle", ["unet_brats", "unet_hippocampus"])
+def test_an_evaluation_repeats_the_validation_of_the_training(
+    bundle: str, trained: dict[str, Path], overrides: Callable[..., dict], tmp_path: Path
+) -> None:
+    """Same weights, same cases, same numbers: no channel may change its meaning on the way through the passport."""
+    given = {"weights": str(trained[bundle] / "model.pt"), "manifest": overrides(bundle)["manifest"], "device": "cpu"}
+    bundles.run(bundle, "evaluate.json", **given, section="validation", results_dir=str(tmp_path / "v"))
+    assert rows(tmp_path / "v" / "metrics.csv") == rows(trained[bundle] / "metrics.csv")
+
+
+@pytest.mark.parametrize("bundle", ["unet_brats", "unet_hippocampus"])
+def test_what_is_inherited_does_not_depend_on_the_order_of_keys(bundle: str) -> None:
+    """A passport sorts its keys, so nothing whose order matters may be an object of the config."""
+    config = json.loads((Path(__file__).parents[2] / "bundles" / bundle / "train.json").read_text())
+    assert isinstance(config["regions"], list)
