@@ -71,6 +71,10 @@ def table(out: Path) -> pd.DataFrame:
         part = scores[(scores["count"] == count) & (scores.region == region) & (scores.metric == metric)]
         # The unit is the subject: the scores of its two sides are averaged first.
         cube = {arm: part[part.arm == arm].pivot_table(index="seed", columns="patient", values="value") for arm in ARMS}
+        paired = cube["cpc3d"].index.intersection(cube["scratch"].index)
+        if len(paired) < 2:
+            continue  # a study that is still running
+        cube = {arm: cube[arm].loc[paired] for arm in ARMS}
         interval = crossed_interval((cube["cpc3d"] - cube["scratch"]).to_numpy())
         means = {arm: cube[arm].to_numpy().mean() for arm in ARMS}
         spread = {f"{arm} s.d. over seeds": cube[arm].mean(axis=1).std() for arm in ARMS}
