@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from .files import stem
 from .splits import check_disjoint
 
 SECTIONS = ("training", "validation", "test")
 TEXTS = ("name", "description", "reference", "licence")
-KEYS = (*TEXTS, "modalities", "label_map", "synthetic", "split", "root", *SECTIONS)
-ITEM_KEYS = ("image", "label", "patient", "case", "group", "sha256")
+KEYS = (*TEXTS, "modalities", "label_map", "targets", "synthetic", "split", "provenance", "root", *SECTIONS)
+ITEM_KEYS = ("image", "label", "patient", "case", "group", "targets", "columns", "sha256")
 
 
 def require(good: bool, what: str, expected: str, found: Any) -> None:
@@ -77,8 +79,26 @@ def check_label_map(label_map: Any) -> None:
     require(good, "label_map", "names to different integers from 0, background to 0", label_map)
 
 
+def check_targets(targets: Any) -> dict[str, list[str]]:
+    """Return the targets, each with the list of its classes.
+
+    Raises:
+        ValueError: not names to lists of at least two different class names.
+    """
+    good = isinstance(targets, Mapping) and all(
+        isinstance(name, str) and isinstance(classes, (list, tuple)) and len(classes) > 1
+        and all(isinstance(one, str) and one for one in classes) and len(set(classes)) == len(classes)
+        for name, classes in targets.items()
+    )  # fmt: skip
+    require(good, "targets", "names, each to a list of two or more different class names", targets)
+    return {name: list(classes) for name, classes in targets.items()}
+
+
 def check_sections(
-    sections: Mapping[str, Sequence[Mapping[str, Any]]], modalities: Sequence[str], labels: bool
+    sections: Mapping[str, Sequence[Mapping[str, Any]]],
+    modalities: Sequence[str],
+    labels: bool,
+    targets: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return a copy of all three sections with normal paths.
 
@@ -86,6 +106,7 @@ def check_sections(
         sections: ``training``, ``validation``, ``test``; an absent one is empty.
         modalities: channel names; a list of images must have as many paths.
         labels: whether there is a label map, without which no item may have a label.
+        targets: the classes of each target.
 
     Raises:
         ValueError: an unknown key, a missing or misshapen value, a path that leaves the root, two items of one name, or
@@ -96,7 +117,8 @@ def check_sections(
     for section in SECTIONS:
         items = sections.get(section, [])
         require(isinstance(items, (list, tuple)), section, "a list of items", items)
-        checked[section] = [_item(item, f"{section}[{i}]", modalities, labels) for i, item in enumerate(items)]
+        rows = enumerate(items)
+        checked[section] = [check_item(item, f"{section}[{i}]", modalities, labels, targets) for i, item in rows]
     check_disjoint({section: [item["patient"] for item in items] for section, items in checked.items()})
     counts = Counter(case_name(item) for items in checked.values() for item in items)
     twice = [case for case, count in counts.items() if count > 1]
@@ -124,7 +146,7 @@ def case_name(item: Mapping[str, Any]) -> str:
     if "case" in item:
         return item["case"]
     images = [item["image"]] if isinstance(item["image"], str) else item["image"]
-    stems = [PurePosixPath(image).name.removesuffix(".gz").removesuffix(".nii") for image in images]
+    stems = [stem(image) for image in images]
     if len(stems) == 1:
         return stems[0]
     words = [re.split(r"([_\-.])", stem) for stem in stems]  # separators stay, so that the name can be put together
@@ -134,7 +156,25 @@ def case_name(item: Mapping[str, Any]) -> str:
     return "".join(words[0][: max(same - 1, 0)]) or PurePosixPath(images[0]).parent.name
 
 
-def _item(item: Any, where: str, modalities: Sequence[str], labels: bool) -> dict[str, Any]:
+def check_item(
+    item: Any,
+    where: str,
+    modalities: Sequence[str],
+    labels: bool,
+    targets: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Return a copy of one item with normal paths.
+
+    Args:
+        item: what stands in the file.
+        where: its place, for the error.
+        modalities: channel names.
+        labels: whether there is a label map.
+        targets: the classes of each target.
+
+    Raises:
+        ValueError: an unknown key, a missing or misshapen value, or a path that leaves the root.
+    """
     require(isinstance(item, Mapping), where, "an item with 'image' and 'patient'", item)
     check_keys(item, ITEM_KEYS, where)
     require(bool(item.get("image")), f"'image' in {where}", "a path (it is never guessed)", item.get("image"))
@@ -153,9 +193,32 @@ def _item(item: Any, where: str, modalities: Sequence[str], labels: bool) -> dic
     if "label" in item:
         require(labels, "label_map", f"names and integers, since {where} has a label", "none")
         checked["label"] = _relative(item["label"], where)
+    if "targets" in item:
+        checked["targets"] = _targets(item["targets"], where, targets or {})
+    if "columns" in item:
+        checked["columns"] = _columns(item["columns"], where)
     if "sha256" in item:
         checked["sha256"] = _checksums(item["sha256"], where, item_files(checked))
     return checked
+
+
+def _targets(found: Any, where: str, targets: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    require(isinstance(found, Mapping), f"'targets' in {where}", "target names to class names", found)
+    check_keys(found, list(targets), f"'targets' in {where}")
+    for name, value in found.items():
+        require(value in targets[name], f"target '{name}' in {where}", f"one of {', '.join(targets[name])}", value)
+    return dict(found)
+
+
+def _columns(found: Any, where: str) -> dict[str, Any]:
+    good = isinstance(found, Mapping) and all(
+        isinstance(name, str) and name.isidentifier() and isinstance(value, (str, int, float))
+        for name, value in found.items()
+    )
+    require(good, f"'columns' in {where}", "names (letters, digits, _) to text, numbers, true or false", found)
+    finite = all(math.isfinite(value) for value in found.values() if isinstance(value, float))
+    require(finite, f"'columns' in {where}", "finite numbers (leave an unknown one out)", found)
+    return dict(found)
 
 
 def _checksums(sums: Any, where: str, files: Sequence[str]) -> dict[str, str]:

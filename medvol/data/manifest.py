@@ -21,10 +21,12 @@ from .datalist import (
     check_label_map,
     check_modalities,
     check_sections,
+    check_targets,
     did_you_mean,
     item_files,
     require,
 )
+from .files import checksum, is_there, size_and_time
 from .splits import subset_patients
 
 
@@ -39,12 +41,17 @@ class Manifest:
         label_map: structure name to its integer in the label files; ``background``, if named, is 0.
         synthetic: True for simulated data: no result on it is a claim about patients.
         sections: ``training``, ``validation`` and ``test``, each a list of items with the keys ``image`` (one path, or
-            one per modality) and ``patient``, and optionally ``label``, ``case`` (a unique name), ``group`` (for
-            instance the scanner) and ``sha256`` (path to 64 hexadecimal digits).
+            one per modality; a path is a file, or a folder with the slices of one DICOM series) and ``patient``, and
+            optionally ``label``, ``case`` (a unique name), ``group`` (for instance the scanner), ``targets`` (target
+            to class), ``columns`` (name to number, text or truth: what a ``where`` may ask for) and ``sha256`` (path
+            to 64 hexadecimal digits).
         description: what the data are.
         reference: whom to cite.
         licence: what one may do with them.
         split: how the sections were made, for instance ``{"seed": 0}``.
+        targets: what is known of a whole image: target to its classes, for instance ``{"effusion": ["absent",
+            "present"]}``; an item without an entry is unknown.
+        provenance: the steps that made the manifest, oldest first; no part of :attr:`hash`.
 
     Raises:
         ValueError: an unknown key, a missing value, a path that leaves the root, or a patient in two sections.
@@ -66,6 +73,8 @@ class Manifest:
     reference: str = ""
     licence: str = ""
     split: dict[str, Any] = field(default_factory=dict)
+    targets: dict[str, list[str]] = field(default_factory=dict)
+    provenance: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for key in TEXTS:
@@ -76,7 +85,11 @@ class Manifest:
         # A frozen instance with normal values: equal manifests compare equal however they were spelled.
         object.__setattr__(self, "root", Path(os.path.normpath(Path(self.root).absolute())))
         object.__setattr__(self, "modalities", check_modalities(self.modalities))
-        object.__setattr__(self, "sections", check_sections(self.sections, self.modalities, bool(self.label_map)))
+        object.__setattr__(self, "targets", check_targets(self.targets))
+        steps = isinstance(self.provenance, list) and all(isinstance(step, Mapping) for step in self.provenance)
+        require(steps, "provenance", "a list of objects, one for each step", self.provenance)
+        labels = bool(self.label_map)
+        object.__setattr__(self, "sections", check_sections(self.sections, self.modalities, labels, self.targets))
 
     @cached_property
     def hash(self) -> str:
@@ -89,11 +102,12 @@ class Manifest:
             unsummed = [[file for file in item_files(item) if file not in item.get("sha256", {})] for item in items]
             self._require_files(file for files in unsummed for file in files)
             rows = [
-                {**item, "size": {file: (self.root / file).stat().st_size for file in files}}
+                {**item, "size": {file: size_and_time(self.root / file)[0] for file in files}}
                 for item, files in zip(items, unsummed, strict=True)
             ]
             sections[section] = sorted(json.dumps(row, sort_keys=True) for row in rows)
-        return hashlib.sha256(json.dumps({**self._head(), **sections}, sort_keys=True).encode()).hexdigest()
+        head = {key: value for key, value in self._head().items() if key != "provenance"}
+        return hashlib.sha256(json.dumps({**head, **sections}, sort_keys=True).encode()).hexdigest()
 
     def patients(self, section: str) -> list[str]:
         """Return the sorted patients of a section."""
@@ -114,7 +128,7 @@ class Manifest:
         self._require_files(file for item in items for file in item_files(item))
         sums = {file: value for item in items for file, value in item.get("sha256", {}).items()} if checksums else {}
         for file, expected in sums.items():
-            found = hashlib.sha256((self.root / file).read_bytes()).hexdigest()
+            found = checksum(self.root / file)
             if found != expected:
                 raise ValueError(
                     f"manifest '{self.name}' states SHA-256 {expected} for {file}; found {found}; get the file again, "
@@ -129,6 +143,7 @@ class Manifest:
         subset_seed: int = 0,
         labelled: bool | None = None,
         balanced: bool = False,
+        where: str | None = None,
     ) -> list[dict[str, Any]]:
         """Return what a run reads from a section, sorted by patient and case.
 
@@ -140,12 +155,15 @@ class Manifest:
             labelled: True keeps only items with a label, False takes the label away from every item, None
                 does neither.
             balanced: draw the subset in the shares of the items' ``group``.
+            where: keeps only items for which this expression over their columns is true, before the subset is drawn;
+                see :func:`medvol.data.where.select`.
 
         Returns:
             Dicts with ``image`` (a list of absolute paths, one per modality; or one path of a 4D file together with
             ``channels``, the indices to keep on its last axis), ``label`` (absolute path, if any), ``patient`` (an
-            integer, the same in every section and for any order of rows), ``case``, and ``identity`` (checksum or path,
-            with size and time of change, of every file: what names the content in a cache).
+            integer, the same in every section and for any order of rows), ``case``, ``targets`` (if any), and
+            ``identity`` (checksum or path, with size and time of change, of every file: what names the content in a
+            cache).
 
         Raises:
             ValueError: an unknown section or modality, too many patients, or no label where labels are wanted.
@@ -155,6 +173,10 @@ class Manifest:
         rows = [item for item in self._rows(section) if labelled is not True or "label" in item]
         if labelled and self._rows(section):
             require(bool(rows), f"'{section}' of manifest '{self.name}'", "items with a label", "no label")
+        if where:
+            from .where import select  # pandas loads only where it is used
+
+            rows = select(rows, where, f"'{section}' of manifest '{self.name}'")
         strata = {item["patient"]: item.get("group", "") for item in rows} if balanced else None
         if rows or num_patients not in (None, "all"):
             chosen = set(subset_patients((item["patient"] for item in rows), num_patients, subset_seed, strata))
@@ -176,12 +198,14 @@ class Manifest:
         if "label" in item:
             result["label"] = str(self.root / item["label"])
             identity.append(f"label={self._identity(item, item['label'])}")
+        if "targets" in item:
+            result["targets"] = dict(item["targets"])
         return {**result, "patient": patient, "case": case_name(item), "identity": ";".join(identity)}
 
     def _identity(self, item: Mapping[str, Any], file: str) -> str:
         # The size stands beside a checksum, too: a file replaced without its checksum is then another file.
-        state, checksum = (self.root / file).stat(), item.get("sha256", {}).get(file)
-        return f"{checksum}|{state.st_size}" if checksum else f"{self.root / file}|{state.st_size}|{state.st_mtime_ns}"
+        (size, time), known = size_and_time(self.root / file), item.get("sha256", {}).get(file)
+        return f"{known}|{size}" if known else f"{self.root / file}|{size}|{time}"
 
     def _channels(self, modalities: Sequence[str] | str | None) -> list[int]:
         wanted = self.modalities if modalities is None else (modalities,) if isinstance(modalities, str) else modalities
@@ -201,7 +225,7 @@ class Manifest:
 
     def _require_files(self, files: Iterable[str]) -> None:
         listed = list(dict.fromkeys(files))
-        missing = [file for file in listed if not (self.root / file).is_file()]
+        missing = [file for file in listed if not is_there(self.root / file)]
         if missing:
             shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise FileNotFoundError(
@@ -213,7 +237,9 @@ class Manifest:
         """Return everything but root and sections, as it stands in the file."""
         texts = {key: getattr(self, key) for key in TEXTS}
         rest = {"modalities": list(self.modalities), "label_map": self.label_map, "synthetic": self.synthetic}
-        return {**texts, **rest, "split": self.split}
+        # Young keys stand only where they hold something, so that older manifests keep their hash.
+        young = {key: value for key in ("targets", "provenance") if (value := getattr(self, key))}
+        return {**texts, **rest, "split": self.split, **young}
 
 
 def load_manifest(name_or_path: str | Path, dataset_dir: str | Path | None = None) -> Manifest:
