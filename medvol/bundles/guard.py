@@ -106,20 +106,21 @@ def _check_data(config: dict[str, Any]) -> None:
     name = config.get("manifest")
     if name is None or config.get("input_dir") is not None:
         return
-    section = config.get("section") or "training"
-    try:
-        manifest = load_manifest(name, config.get("dataset_dir"))
-        manifest.check(section)
-        items = manifest.items(section, modalities=config.get("modalities"))
-    except (OSError, ValueError, KeyError) as error:
-        refuse(
-            f"a manifest '{name}' with readable data", str(error), "see data_manifests/README.md, or give --dataset_dir"
-        )
-    if not items:
-        held = {key: len(cases) for key, cases in manifest.sections.items()}
-        refuse(
-            f"at least one case in section '{section}' of manifest '{name}'", f"{held}", "add cases or choose --section"
-        )
+    # Training scores itself on the validation section, and shall not find out about it after an hour.
+    sections = ("training", "validation") if "validate" in config else (config.get("section") or "training",)
+    labelled = True if "scores" in config else None  # what is scored is compared with labels
+    for section in sections:
+        try:
+            manifest = load_manifest(name, config.get("dataset_dir"))
+            manifest.check(section)
+            items = manifest.items(section, config.get("modalities"), where=config.get("where"), labelled=labelled)
+        except (OSError, ValueError, KeyError) as error:
+            remedy = "see data_manifests/README.md, or give --dataset_dir"
+            refuse(f"a manifest '{name}' with readable data", str(error), remedy)
+        if not items:
+            held = {key: len(cases) for key, cases in manifest.sections.items()}
+            remedy = "add cases, deal them out with 'python -m medvol manifest split', or choose another section"
+            refuse(f"at least one case in section '{section}' of manifest '{name}'", f"{held}", remedy)
 
 
 def _report_finished(run: Run) -> None:

@@ -39,7 +39,7 @@ EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"medvol\.networks\.encoder_modules\(@network\) if @pretrained else \[\]",
     r"monai\.utils\.set_determinism\(seed=(@seed|0)\)",
     r"@(bundle_root|run_dir|results_dir) \+ '/[\w.]+'",
-    r"@data\.items\((@section|'\w+'), @modalities(, @num_patients, @subset_seed)?\)",
+    r"@data\.items\((@section|'\w+'), @modalities(, @num_patients, @subset_seed)?(, where=@where)?(, labelled=True)?\)",
     r"@data\.label_map",
     r"@network\.parameters\(\)",
     r"@[\w:]+\.run\(\)",
@@ -173,7 +173,10 @@ def common(config: dict) -> dict:
         "data",
     )
     parts = {k: config[k] for k in keys}
-    return {**parts, "dataset": config["train"]["dataset"], "dataloader": config["train"]["dataloader"]}
+    dataset = dict(config["train"]["dataset"])
+    # Whether labels are wanted is the difference between the two kinds.
+    dataset["data"] = dataset["data"].replace(", labelled=True", "")
+    return {**parts, "dataset": dataset, "dataloader": config["train"]["dataloader"]}
 
 
 def test_common_blocks_are_equal() -> None:

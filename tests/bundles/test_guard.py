@@ -87,3 +87,30 @@ def test_another_config_is_another_folder_and_may_not_take_a_name(overrides: Cal
 
 def test_outside_of_a_bundle_the_guard_has_nothing_to_do() -> None:
     assert bundles.guard() is None
+
+
+def changed(dataset: Path, file: Path, **changes: object) -> str:
+    file.write_text(json.dumps(json.loads(dataset.read_text()) | {"root": str(dataset.parent)} | changes))
+    return str(file)
+
+
+def test_training_without_a_validation_section_is_refused_at_once(
+    overrides: Callable[..., dict], dataset: Path, tmp_path: Path
+) -> None:
+    manifest = changed(dataset, tmp_path / "alone.json", validation=[])
+    text = refusal("cpc3d", **overrides("cpc3d", manifest=manifest, dataset_dir=str(dataset.parent)))
+    assert "validation" in text
+    assert "manifest split" in text
+
+
+def test_a_segmentation_without_labels_is_refused_at_once(
+    overrides: Callable[..., dict], dataset: Path, tmp_path: Path
+) -> None:
+    rows = [{k: v for k, v in item.items() if k != "label"} for item in json.loads(dataset.read_text())["training"]]
+    manifest = changed(dataset, tmp_path / "bare.json", training=rows)
+    options = {"manifest": manifest, "dataset_dir": str(dataset.parent)}
+    assert "items with a label" in refusal("unet_brats", **overrides("unet_brats", **options))
+
+
+def test_a_filter_that_nothing_can_answer_is_refused(overrides: Callable[..., dict]) -> None:
+    assert "qualty" in refusal("cpc3d", **overrides("cpc3d", where="qualty > 3"))
