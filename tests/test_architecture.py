@@ -84,8 +84,8 @@ def test_every_room_is_installed() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     listed = set(config["options"]["packages"].split())
-    rooms = {"medvol." + f.parent.name for f in PACKAGE.glob("*/__init__.py")}
-    assert listed == rooms | {"medvol", "medvol._bundles", "medvol._manifests"}
+    rooms = {".".join(f.parent.relative_to(ROOT).parts) for f in PACKAGE.rglob("__init__.py")}
+    assert listed == rooms | {"medvol._bundles", "medvol._manifests"}
 
 
 @pytest.mark.parametrize(

