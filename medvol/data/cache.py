@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
 import os
 import pickle
 import sys
-import tempfile
+import time
 import types
 import warnings
-from collections.abc import Callable, Mapping, Sequence, Set
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from enum import Enum
 from functools import cache, partial
 from pathlib import Path
@@ -21,9 +23,15 @@ import monai
 import numpy as np
 import platformdirs
 import torch
+from filelock import FileLock
+
+from .entries import mapped, read_entry, refusal, write_entry
 
 # Inside these packages the version says what a class does; elsewhere only its source file does.
 _VERSIONED = ("monai", "torch", "numpy", "builtins")
+_LOCKS = 64  # files for all entries of a folder; two entries of one number wait for each other, needlessly but seldom
+IN_USE = 60.0  # seconds after its last use in which an entry is left alone
+STARTED = time.time()
 
 
 def cache_root() -> Path:
@@ -79,32 +87,95 @@ def item_key(item: Mapping[str, Any]) -> str:
     return _digest(_describe({key: None if key in covered else value for key, value in item.items()}, ()))
 
 
-def read_or_make(file: Path, make: Callable[[], Any]) -> Any:
+def read_or_make(file: Path, make: Callable[[], Any], chunked_from: int | None = None) -> Any:
     """Read a cached value, or make it and keep it.
 
-    The file is memory-mapped privately: a crop reads only the pages it touches, and a change in place stays in this
-    process. It is written beside its final place and renamed, so that no reader ever meets half a file (MONAI's
-    ``PersistentDataset`` goes through the system's temporary folder, which may be another disk).
+    Of several processes that need the same entry one makes it; the others wait and read it. The file is memory-mapped
+    privately: a crop reads only the pages it touches, and a change in place stays in this process. It is written beside
+    its final place and renamed, so that no reader ever meets half a file (MONAI's ``PersistentDataset`` goes through
+    the system's temporary folder, which may be another disk). Its time of change is that of its last use, to within
+    half a minute: :mod:`medvol.data.eviction` goes by it.
 
     Args:
         file: place of the entry; its folder must exist.
         make: called without arguments when there is no readable entry.
+        chunked_from: bytes; an entry with a tensor ``(C, X, Y, ...)`` of this size or more is stored compressed in
+            chunks, and such tensors come back as :class:`medvol.data.chunked.ChunkedArray`, which read only what is
+            asked of them. None stores whole tensors, and returns whole ones from any entry.
 
     Returns:
-        The value, in both cases as plain tensors, numbers, text, lists and dicts.
+        The value, in both cases as plain tensors (or chunked arrays), numbers, text, lists and dicts.
 
     Raises:
         ValueError: the value holds something else than that.
-        OSError: the folder takes no file.
+        OSError: the folder takes no file, or the disk is full.
+
+    Example:
+        >>> import tempfile
+        >>> read_or_make(Path(tempfile.mkdtemp()) / "a.pt", lambda: {"image": torch.ones(1, 2)})
+        {'image': tensor([[1., 1.]])}
     """
-    if file.is_file():
-        try:
-            return torch.load(file, weights_only=True, mmap=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError, ValueError) as error:
-            warnings.warn(f"the cache entry {file} is not readable ({error}); it is made again", stacklevel=2)
-    value = plain(make())
-    _write(file, value)
+    whole = chunked_from is None
+    found = _read(file, whole)
+    if found is not None:
+        return found[0]
+    with one_at_a_time(file.parent, f"{zlib.crc32(file.name.encode()) % _LOCKS:02d}"):
+        found = _read(file, whole, warn=True)  # another process may have made it meanwhile
+        if found is not None:
+            return found[0]
+        value = plain(make())
+        size = write_entry(file, value, chunked_from)
+    from .eviction import make_room  # which imports this module
+
+    make_room(file, size)
     return value
+
+
+@contextlib.contextmanager
+def one_at_a_time(folder: Path, name: str) -> Iterator[None]:
+    """Let one process at a time do something in a folder of the cache; the system frees the lock of a killed one.
+
+    Args:
+        folder: must exist; the lock's file lies in its sub-folder ``.locks``.
+        name: name of the lock.
+
+    Raises:
+        OSError: the folder takes no file.
+
+    Example:
+        >>> import tempfile
+        >>> with one_at_a_time(Path(tempfile.mkdtemp()), "00"):
+        ...     pass
+    """
+    lock = FileLock(folder / ".locks" / name)
+    try:
+        (folder / ".locks").mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except NotImplementedError:  # a file system without locks: an entry may be made twice, and is right both times
+        pass
+    except OSError as error:
+        raise refusal(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _read(file: Path, whole: bool, warn: bool = False) -> tuple[Any] | None:
+    """Return the value of an entry as a tuple of one, or None where it must be made."""
+    try:
+        value = read_entry(file)
+        value = mapped(value, lambda end: end.whole() if hasattr(end, "whole") else end) if whole else value
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        if warn:
+            warnings.warn(f"the cache entry {file} is not readable ({error}); it is made again", stacklevel=3)
+        return None
+    with contextlib.suppress(OSError):  # evicted meanwhile, or a folder of someone else
+        if time.time() - file.stat().st_mtime > IN_USE / 2:
+            os.utime(file)
+    return (value,)
 
 
 def plain(value: Any, where: str = "sample") -> Any:
@@ -144,23 +215,6 @@ def plain(value: Any, where: str = "sample") -> Any:
         f"the cache keeps tensors, arrays, numbers and text; {where} is a {type(value).__name__}; "
         "remove it at the end of the deterministic transforms, for instance with DeleteItemsd"
     )
-
-
-def _write(file: Path, value: Any) -> None:
-    try:
-        descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".part-")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                torch.save(value, stream)
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise OSError(
-            f"the cache needs a folder it can write to; {file.parent} refused ({error}); "
-            "name another with the environment variable MEDVOL_CACHE or the argument cache_dir"
-        ) from error
 
 
 def _digest(description: Any) -> str:

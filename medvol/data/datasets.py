@@ -18,8 +18,13 @@ from torch.utils.data import DataLoader
 
 from medvol import distributed
 
+from .bound import size_bound
 from .cache import cache_root, item_key, read_or_make, transform_key
+from .entries import refusal
+from .shards import Shards
 from .stream import StreamSampler
+
+CHUNKED_FROM = 32 * 2**20  # bytes of a volume; below, reading chunks gains nothing on reading pages
 
 
 class StreamDataset(Dataset):
@@ -33,14 +38,23 @@ class StreamDataset(Dataset):
     Metadata end here: what leaves are ordinary tensors. For predictions that go back to the native grid use MONAI's
     own ``Dataset``.
 
+    Where the first random transform has an attribute ``reads_parts`` that is true (``RandPatchGridd``,
+    ``RandReadCropd``, ``RandReadCropByPosNegLabeld`` of :mod:`medvol.transforms`), large volumes are kept compressed in
+    chunks, and it gets them as :class:`medvol.data.chunked.ChunkedArray`: it cuts from them, and only the chunks that
+    it cuts are read. Every other transform gets whole tensors.
+
     Args:
-        data: items, for instance of :meth:`medvol.data.Manifest.items`.
+        data: items, for instance of :meth:`medvol.data.Manifest.items`; None, with shards, for the items that these
+            were written from.
         transform: MONAI dictionary transforms; nested ``Compose`` are flattened.
         seed: seed of every random transform, 0 or more.
-        cache_dir: folder of the cache; None for ``volumes`` in :func:`medvol.data.cache_root`.
+        cache_dir: folder of the cache; None for ``volumes`` in :func:`medvol.data.cache_root`. Its size is bounded by
+            the environment variable ``MEDVOL_CACHE_SIZE``, if that is set.
+        chunked_from: bytes of a volume from which its entry is stored in chunks.
+        shards: folder of :func:`medvol.data.shard_writer.write_shards`, read in place of the cache.
 
     Raises:
-        ValueError: a negative seed.
+        ValueError: a negative seed, a bound that is no size, or shards of other transforms or items.
         OSError: the cache folder cannot be made.
 
     Example:
@@ -54,13 +68,20 @@ class StreamDataset(Dataset):
 
     def __init__(
         self,
-        data: Sequence[Any],
+        data: Sequence[Any] | None,
         transform: Sequence[Callable] | Callable,
         seed: int,
         cache_dir: str | Path | None = None,
+        chunked_from: int = CHUNKED_FROM,
+        shards: str | Path | None = None,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed must be 0 or more; found {seed}; choose another seed")
+        self.shards = Shards(shards) if shards is not None else None
+        if data is None:
+            if self.shards is None:
+                raise ValueError("data must be a list of items unless shards are named; found None; pass the items")
+            data = self.shards.items()
         super().__init__(data, transform)
         # MONAI takes a nested Compose for random even when nothing in it is; flat, the cut stands where it belongs.
         self.transform = self.transform.flatten() if type(self.transform) is Compose else Compose(self.transform)
@@ -72,8 +93,14 @@ class StreamDataset(Dataset):
         self._fixed, self._random = (_part(self.transform, chosen) for chosen in (parts[:cut], parts[cut:]))
         ways = {"lazy": self.transform.lazy, "overrides": self.transform.overrides}
         self._key = transform_key([*parts[:cut], ways]) if cut else None
+        # A chain that needs all of a volume is served faster by a memory map than by unpacking.
+        in_parts = cut < len(parts) and getattr(parts[cut], "reads_parts", False)
+        self._chunked_from = chunked_from if in_parts else None
         self.cache_dir = Path(cache_dir) if cache_dir is not None else cache_root() / "volumes"
-        if self._key:
+        if self.shards is not None:
+            self.shards.check(self._key, data)
+        elif self._key:
+            size_bound()  # a wrong one is refused here, not at the first entry
             _make_folder(self.cache_dir)
 
     def __getitem__(self, index: int | slice | Sequence[int] | tuple[int, int]) -> Any:
@@ -88,7 +115,10 @@ class StreamDataset(Dataset):
         index, position = index if isinstance(index, tuple) else (index, index % max(len(self), 1))
         entry = self.data[index]
         with _one_thread():
-            item = self._load(entry)
+            if self.shards is not None:
+                item = self.shards.read(index, entry, whole=self._chunked_from is None)
+            else:
+                item = self._load(entry)
             self._random.set_random_state(seed=_seed_of(self.seed, position))
             return _untracked(self._random(item))
 
@@ -97,7 +127,7 @@ class StreamDataset(Dataset):
         if self._key is None:
             return deepcopy(item)
         name = f"{item_key(item)[:32]}-{self._key[:32]}.pt"
-        return read_or_make(self.cache_dir / name, lambda: self._fixed(deepcopy(item)))
+        return read_or_make(self.cache_dir / name, lambda: self._fixed(deepcopy(item)), self._chunked_from)
 
 
 def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int = 0) -> DataLoader:
@@ -120,7 +150,9 @@ def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int
             "training needs at least one example; found an empty data set; check the manifest's section, num_patients "
             "and whether labels are asked for"
         )
-    stream = StreamSampler(len(dataset), seed, distributed.rank(), distributed.world_size(), batch_size)
+    shards = getattr(dataset, "shards", None)
+    blocks = None if shards is None else shards.sizes
+    stream = StreamSampler(len(dataset), seed, distributed.rank(), distributed.world_size(), batch_size, blocks)
     with warnings.catch_warnings():
         # The user chose the number; torch's advice counts only the processors this process may use.
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
@@ -175,10 +207,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OSError(
-            f"the cache needs a folder it can write to; {folder} refused ({error}); name another with the environment "
-            "variable MEDVOL_CACHE or the argument cache_dir"
-        ) from error
+        raise refusal(folder, error) from error
 
 
 def _untracked(sample: Any) -> Any:

@@ -86,10 +86,13 @@ class Manifest:
         object.__setattr__(self, "root", Path(os.path.normpath(Path(self.root).absolute())))
         object.__setattr__(self, "modalities", check_modalities(self.modalities))
         object.__setattr__(self, "targets", check_targets(self.targets))
+        require(isinstance(self.split, Mapping), "split", "an object", self.split)
         steps = isinstance(self.provenance, list) and all(isinstance(step, Mapping) for step in self.provenance)
         require(steps, "provenance", "a list of objects, one for each step", self.provenance)
-        labels = bool(self.label_map)
-        object.__setattr__(self, "sections", check_sections(self.sections, self.modalities, labels, self.targets))
+        object.__setattr__(self, "sections", self._checked_sections())
+
+    def _checked_sections(self) -> dict[str, list[dict[str, Any]]]:
+        return check_sections(self.sections, self.modalities, bool(self.label_map), self.targets)
 
     @cached_property
     def hash(self) -> str:
@@ -124,7 +127,11 @@ class Manifest:
             FileNotFoundError: says how many files are missing, and the first three.
             ValueError: a file's bytes are not those of the manifest.
         """
-        items = [item for name in ((section,) if section else SECTIONS) for item in self._rows(name)]
+        self._check_items(
+            [item for name in ((section,) if section else SECTIONS) for item in self._rows(name)], checksums
+        )
+
+    def _check_items(self, items: Sequence[Mapping[str, Any]], checksums: bool) -> None:
         self._require_files(file for item in items for file in item_files(item))
         sums = {file: value for item in items for file, value in item.get("sha256", {}).items()} if checksums else {}
         for file, expected in sums.items():
@@ -247,8 +254,11 @@ def load_manifest(name_or_path: str | Path, dataset_dir: str | Path | None = Non
 
     Args:
         name_or_path: ``"phantom"`` (made on first use), a name looked up in ``./data_manifests`` and then among the
-            installed manifests, or the path of a JSON file.
+            installed manifests, or the path of a JSON or Parquet file.
         dataset_dir: folder of the data; None for the manifest's own ``root``, which is relative to its file.
+
+    Returns:
+        The manifest; of a Parquet file a :class:`medvol.data.large.LargeManifest`, whose rows stay on disk.
 
     Raises:
         FileNotFoundError: there is no such manifest, or no such folder.
@@ -259,6 +269,10 @@ def load_manifest(name_or_path: str | Path, dataset_dir: str | Path | None = Non
         ('t1',)
     """
     file = _find(str(name_or_path))
+    if file.suffix == ".parquet":
+        from .large import open_manifest  # pyarrow loads only where it is used
+
+        return open_manifest(file, dataset_dir)
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -267,14 +281,7 @@ def load_manifest(name_or_path: str | Path, dataset_dir: str | Path | None = Non
     check_keys(content, KEYS, f"manifest {file}")
     for key in ("name", "modalities"):
         require(key in content, str(file), f"a manifest with the key '{key}'", ", ".join(content))
-    root = file.parent / content.pop("root", ".")
-    if dataset_dir:
-        root = Path(dataset_dir).expanduser().absolute()
-        if not root.is_dir():
-            raise FileNotFoundError(
-                f"--dataset_dir must be the folder with the data of '{content['name']}'; there is no folder {root}; "
-                "correct the path"
-            )
+    root = data_root(file, content, dataset_dir)
     sections = {section: content.pop(section) for section in SECTIONS if section in content}
     try:
         return Manifest(**{"label_map": {}, "synthetic": False, **content}, root=root, sections=sections)
@@ -282,11 +289,32 @@ def load_manifest(name_or_path: str | Path, dataset_dir: str | Path | None = Non
         raise ValueError(f"{error} ({file})") from error
 
 
+def data_root(file: Path, head: dict[str, Any], dataset_dir: str | Path | None) -> Path:
+    """Take the root out of a manifest's head and return it, or the folder that shall stand in its place.
+
+    Raises:
+        FileNotFoundError: there is no folder ``dataset_dir``.
+        ValueError: the root is no text.
+    """
+    own = head.pop("root", ".")
+    require(isinstance(own, str), f"root in {file}", "a path relative to the manifest", own)
+    if not dataset_dir:
+        return file.parent / own
+    root = Path(dataset_dir).expanduser().absolute()
+    if not root.is_dir():
+        raise FileNotFoundError(
+            f"--dataset_dir must be the folder with the data of '{head['name']}'; there is no folder {root}; "
+            "correct the path"
+        )
+    return root
+
+
 def write_manifest(path: str | Path, manifest: Manifest) -> Path:
-    """Write a manifest, one item per line; its root is stored relative to the file.
+    """Write a manifest as JSON, one item per line, or as Parquet; its root is stored relative to the file.
 
     Args:
-        path: a ``.json`` file in a folder that exists.
+        path: a ``.json`` or ``.parquet`` file in a folder that exists; Parquet stores the items sorted by patient and
+            case.
         manifest: what :func:`load_manifest` shall return.
 
     Returns:
@@ -294,6 +322,10 @@ def write_manifest(path: str | Path, manifest: Manifest) -> Path:
     """
     path = Path(path).absolute()
     head = {**manifest._head(), "root": Path(os.path.relpath(manifest.root, path.parent)).as_posix()}
+    if path.suffix == ".parquet":
+        from .table import write_table  # pyarrow loads only where it is used
+
+        return write_table(path, head, ((section, row) for section in SECTIONS for row in manifest.sections[section]))
     lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
     for section, items in manifest.sections.items():
         rows = ",\n".join(f"  {json.dumps(item)}" for item in items)
@@ -309,10 +341,11 @@ def _find(name: str) -> Path:
         from .phantom import phantom_manifest  # the simulator, and what it needs, load only where they are used
 
         return Path(phantom_manifest())
-    if name.endswith(".json") or "/" in name or os.sep in name:
+    if name.endswith((".json", ".parquet")) or "/" in name or os.sep in name:
         file = Path(name).expanduser().absolute()
         if not file.is_file():
-            raise FileNotFoundError(f"a manifest is a name or a JSON file; there is no file {file}; correct the path")
+            kind = "Parquet" if file.suffix == ".parquet" else "JSON"
+            raise FileNotFoundError(f"a manifest is a name or a {kind} file; there is no file {file}; correct the path")
         return file
     folders = [Path("data_manifests").absolute()]
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import numpy as np
 from torch.utils.data import Sampler
+
+WINDOW = 4  # shards whose samples are mixed: a few files are open, and a batch has neighbors from all of them
 
 
 class StreamSampler(Sampler[list[tuple[int, int]]]):
@@ -16,12 +18,18 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
     covers positions b*B to (b+1)*B - 1, of which each rank takes its consecutive share. Nothing is lost, repeated or
     dependent on the number of ranks, and a run that stopped after b batches goes on with ``start_batch = b``.
 
+    With ``blocks``, the sizes of shards, permutation e first orders the shards and then permutes the samples of each
+    run of ``window`` consecutive shards: examples that come one after another lie in a few files, and the next
+    permutation brings other shards together.
+
     Args:
         n: number of examples in the data set.
         seed: seed of all permutations, 0 or more.
         rank: number of this process.
         world: number of processes.
         batch_size: examples per *global* batch, B; ``world`` must divide it.
+        blocks: number of consecutive examples in each shard; None permutes all examples at once.
+        window: shards whose samples are mixed.
 
     Attributes:
         start_batch: number of the first batch of the next iteration.
@@ -36,7 +44,16 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
         True
     """
 
-    def __init__(self, n: int, seed: int, rank: int = 0, world: int = 1, batch_size: int = 1) -> None:
+    def __init__(
+        self,
+        n: int,
+        seed: int,
+        rank: int = 0,
+        world: int = 1,
+        batch_size: int = 1,
+        blocks: Sequence[int] | None = None,
+        window: int = WINDOW,
+    ) -> None:
         super().__init__()
         if n < 1:
             raise ValueError(
@@ -51,6 +68,14 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
                 f"batch_size counts the examples of all {world} processes and must be a positive multiple of {world}; "
                 f"found {batch_size}; use {max(1, batch_size // world) * world}"
             )
+        if blocks is not None and (min(blocks, default=0) < 1 or sum(blocks) != n):
+            raise ValueError(
+                f"blocks must be positive sizes that add up to the {n} examples; found {len(blocks)} of them, together "
+                f"{sum(blocks)}; use the shards of this data set"
+            )
+        if window < 1:
+            raise ValueError(f"window must be 1 shard or more; found {window}; choose more")
+        self.blocks, self.window = None if blocks is None else np.array(blocks), window
         self.n, self.seed, self.rank, self.world, self.batch_size = n, seed, rank, world, batch_size
         self.start_batch = 0
         self._permutation: tuple[int, np.ndarray] | None = None
@@ -72,5 +97,13 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
         if self._permutation is None or self._permutation[0] != turn:
             # RandomState's draws are frozen across numpy versions; Generator's are not.
             generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence((self.seed, turn))))
-            self._permutation = turn, generator.permutation(self.n)
+            order = generator.permutation(self.n) if self.blocks is None else self._by_blocks(generator)
+            self._permutation = turn, order
         return int(self._permutation[1][place])
+
+    def _by_blocks(self, generator: np.random.RandomState) -> np.ndarray:
+        first = np.cumsum(self.blocks) - self.blocks
+        shards = generator.permutation(len(self.blocks))
+        windows = [shards[i : i + self.window] for i in range(0, len(shards), self.window)]
+        parts = (np.concatenate([first[s] + np.arange(self.blocks[s]) for s in chosen]) for chosen in windows)
+        return np.concatenate([generator.permutation(part) for part in parts])

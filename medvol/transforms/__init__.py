@@ -4,6 +4,7 @@ from .classes import LabelsToClassesd
 from .foreground import ForegroundMaskd
 from .intensity import RandPatchIntensityd
 from .modalities import SelectChannelsd
+from .partial import RandReadCropByPosNegLabeld, RandReadCropd
 from .patches import RandPatchGridd
 from .regions import ClassesToLabelsd, LabelsToRegionsd, RegionsToLabelsd
 from .saving import SavePredictiond
@@ -15,6 +16,8 @@ __all__ = [
     "LabelsToRegionsd",
     "RandPatchGridd",
     "RandPatchIntensityd",
+    "RandReadCropByPosNegLabeld",
+    "RandReadCropd",
     "RegionsToLabelsd",
     "SavePredictiond",
     "SelectChannelsd",

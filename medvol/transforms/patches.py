@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .foreground import crop_range
 from .grids import PatchLayout, cell_layout, cut_patches, per_axis, stride_layout
+from .partial import is_chunked, with_whole
 
 __all__ = ["RandPatchGridd"]
 
@@ -30,6 +31,9 @@ class RandPatchGridd(RandomizableTransform, MapTransform):
 
     An axis of the image is a spatial axis: ``(C, X, Y, Z)``, depth one ``(C, X, Y, 1)`` and ``(C, X, Y)`` take the same
     way. Numbers per axis may be given as one number for all axes.
+
+    Of an image kept in chunks, as :class:`medvol.data.StreamDataset` gives it for large volumes, only the crop is read;
+    the mask is read whole.
 
     Args:
         keys: images ``(C, *spatial)`` of one spatial shape, all cut at the same places.
@@ -62,6 +66,8 @@ class RandPatchGridd(RandomizableTransform, MapTransform):
         >>> sample["image"].shape, sample["foreground"].shape
         (torch.Size([8, 1, 3, 3, 3]), torch.Size([8]))
     """
+
+    reads_parts = True
 
     def __init__(
         self,
@@ -157,16 +163,21 @@ class RandPatchGridd(RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the sample with patches, foreground fractions and the record of what was drawn."""
-        d = dict(data)
-        images = {key: torch.as_tensor(d[key]).as_subclass(Tensor) for key in self.key_iterator(d)}
+        d = with_whole(data, [key for key in self.keys if key != self.mask_key])
+        images = {key: d[key] if is_chunked(d[key]) else _plain(d[key]) for key in self.key_iterator(d)}
         if not images:
             return d
         shape = tuple(next(iter(images.values())).shape[1:])
-        mask = None if self.mask_key is None else torch.as_tensor(d[self.mask_key]).as_subclass(Tensor).bool()
+        mask = None if self.mask_key is None else _plain(d[self.mask_key]).bool()
         self._check_shapes({**images, "the mask": mask} if mask is not None else images, shape)
         grid, patch, crop, layout = self._layout(shape)
         self.randomize(shape, grid, crop, layout, None if mask is None else mask.any(dim=0).numpy())
-        d.update({key: cut_patches(image, self.starts, patch) for key, image in images.items()})
+        window = tuple(slice(a, a + size) for a, size in zip(self.crop_start.tolist(), crop, strict=True))
+        for key, image in images.items():
+            if is_chunked(image):
+                d[key] = cut_patches(image[(slice(None), *window)], self.starts - self.crop_start, patch)
+            else:
+                d[key] = cut_patches(image, self.starts, patch)
         d[self.foreground_key] = torch.ones(len(self.starts))
         if mask is not None:
             inside = cut_patches(mask.any(dim=0, keepdim=True), self.starts, patch)
@@ -189,3 +200,7 @@ class RandPatchGridd(RandomizableTransform, MapTransform):
                     f"expected the spatial shape {tuple(shape)} under every key, found {tuple(image.shape[1:])} under "
                     f"{key!r}; resample them to one grid first"
                 )
+
+
+def _plain(image: Any) -> Tensor:
+    return torch.as_tensor(image).as_subclass(Tensor)

@@ -4,6 +4,9 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,11 @@ def chain(spacing=1.0):
         Spacingd("image", pixdim=(spacing,) * 3),
         EnsureTyped("image", track_meta=False),
     ]
+
+
+def names(folder):
+    """Return what lies in a folder beside its locks."""
+    return sorted(file.name for file in folder.iterdir() if file.name != ".locks")
 
 
 def test_the_environment_names_the_root(tmp_path, monkeypatch):
@@ -184,7 +192,7 @@ def test_a_value_is_made_once_and_read_as_it_was(tmp_path):
     assert torch.equal(first.pop("image"), value["image"])
     assert torch.equal(second.pop("image"), value["image"])
     assert first == second == {"patient": 3, "case": "a", "list": [1.5, None, (True, "x")]}
-    assert [file.name for file in tmp_path.iterdir()] == ["a.pt"]
+    assert names(tmp_path) == ["a.pt"]
 
 
 def test_a_change_in_place_does_not_reach_the_disk(tmp_path):
@@ -212,7 +220,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "save", full)
     with pytest.raises(OSError, match=r"No space left.*MEDVOL_CACHE"):
         read_or_make(tmp_path / "a.pt", lambda: {"image": torch.ones(1)})
-    assert not list(tmp_path.iterdir())
+    assert not names(tmp_path)
 
 
 def test_only_safe_values_are_kept(tmp_path):
@@ -220,7 +228,110 @@ def test_only_safe_values_are_kept(tmp_path):
         read_or_make(tmp_path / "a.pt", lambda: {"image": [object()]})
     with pytest.raises(ValueError, match="ndarray"):
         plain(np.array(["text"]))
-    assert not list(tmp_path.iterdir())
+    assert not names(tmp_path)
+
+
+# --- several processes, chunks, use ---
+
+
+def test_who_waited_for_an_entry_reads_it(tmp_path):
+    calls, begun = [], threading.Event()
+
+    def make():
+        calls.append(1)
+        begun.set()
+        time.sleep(0.1)
+        return {"n": len(calls)}
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: read_or_make(tmp_path / "a.pt", make), range(4)))
+    assert found == [{"n": 1}] * 4
+    assert calls == [1]
+
+
+def test_locks_are_few(tmp_path):
+    for number in range(100):
+        read_or_make(tmp_path / f"{number}.pt", lambda: {"n": 1})
+    assert 32 < len(list((tmp_path / ".locks").iterdir())) <= 64
+
+
+def test_a_file_system_without_locks_still_caches(tmp_path, monkeypatch):
+    def missing(_):
+        raise NotImplementedError("flock")
+
+    monkeypatch.setattr("filelock.FileLock._acquire", missing)
+    assert read_or_make(tmp_path / "a.pt", lambda: {"n": 1}) == read_or_make(tmp_path / "a.pt", None) == {"n": 1}
+
+
+def test_a_lock_that_cannot_be_written_is_reported(tmp_path):
+    (tmp_path / ".locks").write_text("")
+    with pytest.raises(OSError, match=r"folder it can write to, with room; .* refused .*; free the disk.*MEDVOL_CACHE"):
+        read_or_make(tmp_path / "a.pt", lambda: {"n": 1})
+    assert not names(tmp_path)
+
+
+def test_a_removed_folder_comes_back(tmp_path):
+    assert read_or_make(tmp_path / "c/a.pt", lambda: {"n": 1}) == {"n": 1}
+
+
+def test_large_volumes_are_read_in_part(tmp_path):
+    value = {"image": torch.rand(2, 8, 9, 10), "label": torch.ones(1, 8, 9, 10), "patient": 3}
+    first = read_or_make(tmp_path / "a.pt", lambda: value, chunked_from=1000)
+    assert torch.equal(first["image"], value["image"])
+    again = read_or_make(tmp_path / "a.pt", None, chunked_from=1000)
+    assert not isinstance(again["image"], torch.Tensor)
+    assert torch.equal(again["image"][:, 1:3, 2:4, 5:], value["image"][:, 1:3, 2:4, 5:])
+    assert again["patient"] == 3
+    whole = read_or_make(tmp_path / "a.pt", None)  # a chain that needs all reads the same entry
+    assert torch.equal(whole["image"], value["image"])
+    read_or_make(tmp_path / "b.pt", lambda: value)
+    assert torch.equal(read_or_make(tmp_path / "b.pt", None, chunked_from=1000)["image"], value["image"])
+
+
+def test_a_damaged_chunked_entry_is_made_again(tmp_path):
+    file, value = tmp_path / "a.pt", {"image": torch.rand(2, 8, 9, 10)}
+    read_or_make(file, lambda: value, 1000)
+    good = file.read_bytes()
+    for damage in (good[:-1], good[:100], good[:20], b"\0" * len(good)):
+        file.write_bytes(damage)
+        with pytest.warns(UserWarning, match="is made again"):
+            read_or_make(file, lambda: value, 1000)
+        assert torch.equal(read_or_make(file, None)["image"], value["image"])
+    file.write_bytes(good[:-2000] + b"\xff" * 2000)  # whole in size, wrong inside: noticed when all is read
+    with pytest.warns(UserWarning, match="is made again"):
+        assert torch.equal(read_or_make(file, lambda: value)["image"], value["image"])
+
+
+def test_a_use_is_noted_at_most_every_half_minute(tmp_path):
+    file = tmp_path / "a.pt"
+    read_or_make(file, lambda: {"n": 1})
+    for age, noted in ((1000, True), (10, False)):
+        os.utime(file, (1e9, time.time() - age))
+        read_or_make(file, None)
+        assert (time.time() - file.stat().st_mtime < 5) is noted
+
+
+def test_a_bound_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "20kB")
+    monkeypatch.setattr("medvol.data.eviction.STARTED", time.time() + 60)
+    for number in range(12):
+        read_or_make(tmp_path / f"{number}.pt", lambda: {"image": torch.rand(1, 1000)})
+    assert 2 <= len(names(tmp_path)) <= 4
+    assert "11.pt" in names(tmp_path)
+
+
+def test_a_folder_that_may_only_be_read_serves_its_entries(tmp_path, monkeypatch):
+    read_or_make(tmp_path / "a.pt", lambda: {"n": 1})
+    os.utime(tmp_path / "a.pt", (1, 1))
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "utime", refused)
+    monkeypatch.setattr("filelock.FileLock._acquire", refused)
+    assert read_or_make(tmp_path / "a.pt", None) == {"n": 1}
+    with pytest.raises(OSError, match=r"Permission denied.*MEDVOL_CACHE"):
+        read_or_make(tmp_path / "b.pt", lambda: {"n": 1})
 
 
 def test_plain_values():

@@ -1,6 +1,14 @@
 import pytest
 
-from medvol.data.datalist import case_name, check_label_map, check_modalities, check_sections, item_files
+from medvol.data.datalist import (
+    case_name,
+    check_item,
+    check_label_map,
+    check_modalities,
+    check_sections,
+    check_targets,
+    item_files,
+)
 
 ITEM = {"image": "a.nii.gz", "label": "a_seg.nii.gz", "patient": "A"}
 
@@ -88,6 +96,8 @@ def test_a_patient_in_two_sections_is_refused():
         (["b_0000.nii.gz", "b_0001.nii.gz"], "b"),
         (["x/b7/t1.nii.gz", "x/b7/flair.nii.gz"], "b7"),
         (["x/b7/t1.nii.gz", "x/b7/t1ce.nii.gz"], "b7"),
+        ("x/chest.PNG", "chest"),
+        ("x/series.3", "series.3"),
     ],
 )
 def test_case_names(image, case):
@@ -117,3 +127,38 @@ def test_wrong_label_maps_are_refused(label_map):
 @pytest.mark.parametrize("label_map", [{}, {"background": 0, "tumor": 4}, {"tumor": 1}])
 def test_right_label_maps_are_taken(label_map):
     check_label_map(label_map)
+
+
+GRADE = {"grade": ["low", "high"]}
+
+
+@pytest.mark.parametrize(
+    "targets", [[], {"a": "bc"}, {"a": ["b"]}, {"a": ["b", "b"]}, {"a": ["b", ""]}, {1: ["a", "b"]}]
+)
+def test_wrong_targets_are_refused(targets):
+    with pytest.raises(ValueError, match="two or more different class names"):
+        check_targets(targets)
+
+
+def test_an_items_targets_are_classes_by_name():
+    item = {"image": "a.png", "patient": "p", "targets": {"grade": "high"}}
+    assert check_item(item, "here", ["t1"], False, GRADE)["targets"] == {"grade": "high"}
+    assert check_item({**item, "targets": {}}, "here", ["t1"], False, GRADE)["targets"] == {}, "unknown"
+    with pytest.raises(ValueError, match="target 'grade' in here must be one of low, high; found 1"):
+        check_item({**item, "targets": {"grade": 1}}, "here", ["t1"], False, GRADE)
+    with pytest.raises(ValueError, match="did you mean 'grade'"):
+        check_item({**item, "targets": {"grad": "high"}}, "here", ["t1"], False, GRADE)
+
+
+@pytest.mark.parametrize("columns", [{"age": 3}, {"age": 3.5, "site": "A", "old": True}, {}])
+def test_columns_are_flat_values(columns):
+    item = {"image": "a.png", "patient": "p", "columns": columns}
+    assert check_item(item, "here", ["t1"], False)["columns"] == columns
+
+
+@pytest.mark.parametrize(
+    "columns", [{"a b": 1}, {"age": None}, {"age": [1]}, {"age": float("nan")}, {"age": float("inf")}, [("age", 1)]]
+)
+def test_wrong_columns_are_refused(columns):
+    with pytest.raises(ValueError, match="'columns' in here must be"):
+        check_item({"image": "a.png", "patient": "p", "columns": columns}, "here", ["t1"], False)

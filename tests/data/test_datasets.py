@@ -25,6 +25,7 @@ from monai.transforms import (
 )
 
 from medvol.data import Manifest, StreamDataset, collate_stream, stream_loader
+from medvol.transforms import RandReadCropd
 
 
 class CountedLoadd(MapTransform):
@@ -169,7 +170,7 @@ def test_the_deterministic_part_runs_once_and_reads_as_it_was_made(items, tmp_pa
         first[0],
     )
     assert CountedLoadd.calls == 5
-    assert len(list((tmp_path / "c").iterdir())) == 5
+    assert len(list((tmp_path / "c").glob("*.pt"))) == 5
 
 
 def test_a_changed_transform_reads_no_stale_entry(items, tmp_path):
@@ -235,7 +236,7 @@ def test_no_metadata_leave(items, tmp_path):
 def test_the_default_folder_follows_the_environment(items, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDVOL_CACHE", str(tmp_path / "root"))
     dataset(items, None)[0]
-    assert len(list((tmp_path / "root/volumes").iterdir())) == 1
+    assert len(list((tmp_path / "root/volumes").glob("*.pt"))) == 1
 
 
 def test_impossible_data_sets_are_refused(items, tmp_path):
@@ -358,3 +359,52 @@ def test_scaling_in_the_suffix_is_not_cached(items, tmp_path):
 def _first_entry(data, folder):
     data[0]
     return next(folder.glob("*.pt"))
+
+
+# --- chunks ---
+
+
+def reading(items, folder, chunked_from, seed=0, transform=None):
+    fixed = [LoadImaged("image", ensure_channel_first=True), NormalizeIntensityd("image")]
+    cut = transform or RandReadCropd("image", (4, 4, 4))
+    return StreamDataset(items, Compose([*fixed, cut, *random_part()[1:]]), seed, folder, chunked_from=chunked_from)
+
+
+def test_chunks_change_no_bit(items, tmp_path):
+    plain = reading(items, tmp_path / "a", 10**9, transform=RandSpatialCropd("image", (4, 4, 4)))
+    whole, chunked = reading(items, tmp_path / "b", 10**9), reading(items, tmp_path / "c", 0)
+    for place in ((0, 0), (0, 7), (3, 8), (0, 7)):
+        same(chunked[place], plain[place])
+        same(whole[place], plain[place])
+        assert type(chunked[place]["image"]) is torch.Tensor
+    assert chunked._load(items[0])["image"].shape == (1, 8, 9, 10)
+    assert not isinstance(chunked._load(items[0])["image"], torch.Tensor)
+    assert isinstance(whole._load(items[0])["image"], torch.Tensor)
+
+
+def test_only_a_first_transform_that_reads_parts_gets_them(items, tmp_path):
+    reading(items, tmp_path / "c", 0)[0]
+    for cut in (RandSpatialCropd("image", (4, 4, 4)), Compose([RandFlipd("image"), RandReadCropd("image", (4, 4, 4))])):
+        other = reading(items, tmp_path / "c", 0, transform=cut)
+        assert isinstance(other._load(items[0])["image"], torch.Tensor)
+        assert other[0]["image"].shape == (1, 4, 4, 4)
+        other[1]  # not there yet: stored whole
+    assert isinstance(reading(items, tmp_path / "c", 0)._load(items[1])["image"], torch.Tensor)
+    assert len(list((tmp_path / "c").glob("*.pt"))) == 2
+
+
+def test_a_wrong_bound_is_refused_at_once(items, tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "lots")
+    with pytest.raises(ValueError, match=r"MEDVOL_CACHE_SIZE, a size must be .*found 'lots'"):
+        dataset(items, tmp_path / "c")
+
+
+@pytest.mark.slow
+def test_workers_change_nothing_in_chunks(items, tmp_path):
+    streams = [
+        batches(stream_loader(reading(items, tmp_path / f"{workers}", 0), 2, seed=3, num_workers=workers), 8)
+        for workers in (0, 1, 2)
+    ]
+    for expected, *others in zip(*streams, strict=True):
+        for found in others:
+            same(found, expected)

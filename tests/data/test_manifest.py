@@ -309,3 +309,42 @@ def test_balanced_subsets_hold_the_groups_in_their_shares(tmp_path):
 def test_items_can_be_written_as_json(tmp_path):
     rows = manifest_in(tmp_path).items("training")
     assert json.loads(json.dumps(rows)) == rows
+
+
+def test_targets_columns_and_provenance_survive_and_provenance_is_no_part_of_the_hash(tmp_path):
+    for name in ("a.nii", "b.nii"):
+        (tmp_path / name).write_bytes(b"x")
+    items = [
+        {"image": "a.nii", "patient": "A", "targets": {"grade": "high"}, "columns": {"age": 61, "site": "north"}},
+        {"image": "b.nii", "patient": "B"},
+    ]
+    head = {"name": "m", "root": tmp_path, "modalities": ("t1",), "label_map": {}, "synthetic": True}
+    plain = Manifest(**head, sections={"training": items}, targets={"grade": ["low", "high"]})
+    steps = [{"step": "import", "layout": "csv", "options": {}}]
+    told = Manifest(**head, sections={"training": items}, targets={"grade": ["low", "high"]}, provenance=steps)
+    assert load_manifest(write_manifest(tmp_path / "m.json", told)) == told
+    assert told.hash == plain.hash
+    assert [item.get("targets") for item in told.items("training")] == [{"grade": "high"}, None]
+    assert [item["case"] for item in told.items("training", where="age is not None and age > 60")] == ["a"]
+    other = Manifest(**head, sections={"training": items}, targets={"grade": ["high", "low"]})
+    assert other.hash != plain.hash, "the order of the classes is their number"
+    with pytest.raises(ValueError, match="provenance must be"):
+        Manifest(**head, sections={"training": items}, targets={"grade": ["low", "high"]}, provenance=["import"])
+
+
+def test_a_folder_of_slices_is_one_image(tmp_path):
+    (tmp_path / "series").mkdir()
+    for k in range(3):
+        (tmp_path / "series" / f"{k}.dcm").write_bytes(bytes([k]))
+    items = [{"image": "series", "patient": "A"}]
+    manifest = Manifest("m", tmp_path, ("ct",), {}, True, {"training": items})
+    manifest.check("training")
+    before, identity = manifest.hash, manifest.items("training")[0]["identity"]
+    (tmp_path / "series" / "3.dcm").write_bytes(b"33")
+    again = Manifest("m", tmp_path, ("ct",), {}, True, {"training": items})
+    assert again.hash != before
+    assert again.items("training")[0]["identity"] != identity
+    for file in (tmp_path / "series").iterdir():
+        file.unlink()
+    with pytest.raises(FileNotFoundError, match="1 of them are missing: series"):
+        again.check("training")
