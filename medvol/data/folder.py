@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
-import nibabel as nib
-
+from .files import stem
 from .manifest import load_manifest
 
 # BraTS 2023 renamed its modalities; segmentations lie beside the images there.
@@ -59,9 +58,15 @@ def folder_items(folder: str | Path, modalities: Sequence[str] | str) -> list[di
             f"input must be a folder with .nii or .nii.gz files, there or one level below; found none in {root}; "
             "name the folder of the images"
         )
-    layout, cases = _group(files, root, wanted)
-    rows = [_ROWS[layout](case, channels, wanted) for case, channels in sorted(cases.items())]
-    return [{**row, "patient": i, "identity": _identity(row["image"])} for i, row in enumerate(rows)]
+    layout, cases = group_channels(files, root, wanted)
+    rows = []
+    for case, channels in sorted(cases.items()):
+        image = arrange(layout, case, channels, wanted)
+        if "" in channels:
+            check_channels(case, channels[""], wanted)
+        axis = {"channels": list(range(len(wanted)))} if isinstance(image, str) else {}
+        rows.append({"image": image, **axis, "patient": len(rows), "case": case, "identity": _identity(image)})
+    return rows
 
 
 def inference_items(
@@ -92,58 +97,115 @@ def inference_items(
 def _is_image(file: Path) -> bool:
     # Apple's copies of a file start with "._".
     hidden = file.name.startswith(".") or not file.name.endswith((".nii", ".nii.gz")) or not file.is_file()
-    return not hidden and not re.search(rf"[_-]({'|'.join(_LABELS)})$", _stem(file), re.IGNORECASE)
+    return not hidden and not is_label(file)
 
 
-def _stem(file: Path) -> str:
-    return file.name.removesuffix(".gz").removesuffix(".nii")
+def is_label(file: PurePath) -> bool:
+    """Return whether a file is a label by the end of its name.
+
+    Example:
+        >>> is_label(Path("a/case_seg.nii.gz")), is_label(Path("segment.nii.gz"))
+        (True, False)
+    """
+    return bool(re.search(rf"[_-]({'|'.join(_LABELS)})$", stem(file), re.IGNORECASE))
 
 
-def _group(files: Sequence[Path], root: Path, wanted: Sequence[str]) -> tuple[str, dict[str, dict[str, Path]]]:
-    """Return the layout and, for each case, channel to file."""
+def group_channels(
+    files: Sequence[Path], root: Path, wanted: Sequence[str], whole_path: bool = False
+) -> tuple[str, dict[str, dict[str, Path]]]:
+    """Sort files into cases and channels by their names; see :func:`folder_items` for the three layouts.
+
+    Args:
+        files: image files, or folders with one DICOM series each.
+        root: the folder above them; a file directly in it has no case by its folder.
+        wanted: channel names.
+        whole_path: a case's name begins with the folders below the root, joined by ``_``.
+
+    Returns:
+        The layout, and for each case, channel to file.
+
+    Raises:
+        ValueError: mixed layouts, or two files for one channel.
+
+    Example:
+        >>> layout, cases = group_channels([Path("x/a_t1.nii.gz"), Path("x/a_flair.nii.gz")], Path("x"), ["t1"])
+        >>> layout, sorted(cases["a"])
+        ('modality at the end', ['flair', 't1'])
+    """
     names = {name.lower(): name for name in (*_BRATS, *wanted)}
     names = {**{alias: names[name] for alias, name in _ALIASES.items()}, **names}
+    # The longest name wins: "a_post_t1" ends with the channel "post_t1", if there is one.
+    ending = re.compile(
+        rf"(?:(.+?)[_-])?({'|'.join(sorted(map(re.escape, names), key=len, reverse=True))})", re.IGNORECASE
+    )
     cases: dict[str, dict[str, Path]] = defaultdict(dict)
     example: dict[str, Path] = {}
     for file in files:
-        layout, case, channel = _place(file, root, names)
+        layout, case, channel = _place(file, root, ending, names)
+        if whole_path:
+            parts = file.parent.relative_to(root).parts
+            case = "_".join(parts if parts and parts[-1] == case else (*parts, case))
         example.setdefault(layout, file)
         if channel in cases[case]:
+            first = cases[case][channel]
+            elsewhere = "; where each folder holds other cases, import them with case='path', which names them apart"
             raise ValueError(
-                f"case '{case}' must have one file per channel; found {cases[case][channel]} and {file}; remove one"
+                f"case '{case}' must have one file per channel; found {first} and {file}; remove one"
+                + ("" if first.parent == file.parent or whole_path else elsewhere)
             )
         cases[case][channel] = file
     if len(example) > 1:
         found = "; ".join(f"{layout}: {file.name}" for layout, file in example.items())
-        raise ValueError(f"a folder must have one layout of names; found {found}; rename them, or write a manifest")
+        raise ValueError(
+            f"a folder must have one layout of names; found {found}; rename them, or say "
+            "which you mean: an import takes a pattern"
+        )
     return next(iter(example)), cases
 
 
-def _place(file: Path, root: Path, names: Mapping[str, str]) -> tuple[str, str, str]:
+def _place(file: Path, root: Path, ending: re.Pattern[str], names: Mapping[str, str]) -> tuple[str, str, str]:
     """Return layout, case and channel of a file."""
-    stem = _stem(file)
-    found = re.fullmatch(r"(.+)[_-]([^_-]+)", stem)
-    case, last = found.groups() if found else ("", stem)
-    if not case and file.parent != root and last.lower() in names:
-        case = file.parent.name
-    if case and last.lower() in names:
-        return "modality at the end", case, names[last.lower()]
-    if case and re.fullmatch(r"\d{4}", last):
-        return "channel number at the end", case, last
-    return "one file per case", stem, ""
+    name = stem(file)
+    found = ending.fullmatch(name)
+    case = found[1] or (file.parent.name if file.parent != root else "") if found else ""
+    if found and case:
+        return "modality at the end", case, names[found[2].lower()]
+    numbered = re.fullmatch(r"(.+)[_-](\d{4})", name)
+    if numbered:
+        return "channel number at the end", numbered[1], numbered[2]
+    return "one file per case", name, ""
 
 
-def _by_name(case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, Any]:
+def arrange(layout: str, case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -> list[str] | str:
+    """Return the files of a case in the order of the wanted channels, or its one file with them on the last axis.
+
+    Args:
+        layout: what :func:`group_channels` found.
+        case: name of the case.
+        channels: channel to file.
+        wanted: channel names.
+
+    Raises:
+        ValueError: a channel is missing, or there are others than the layout says.
+
+    Example:
+        >>> arrange("channel number at the end", "a", {"0001": Path("a_0001"), "0000": Path("a_0000")}, ["t1", "t2"])
+        ['a_0000', 'a_0001']
+    """
+    return _FILES[layout](case, channels, wanted)
+
+
+def _by_name(case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -> list[str]:
     missing = [name for name in wanted if name not in channels]
     if missing:
         raise ValueError(
             f"case '{case}' must have {', '.join(wanted)}; it has {', '.join(sorted(channels))} and lacks "
             f"{', '.join(missing)}; add the files, or take the case out"
         )
-    return {"image": [str(channels[name]) for name in wanted], "case": case}
+    return [str(channels[name]) for name in wanted]
 
 
-def _by_number(case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, Any]:
+def _by_number(case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -> list[str]:
     expected = [f"{k:04d}" for k in range(len(wanted))]
     if sorted(channels) != expected:
         meaning = ", ".join(f"{case}_{number} = {name}" for number, name in zip(expected, wanted, strict=True))
@@ -152,24 +214,30 @@ def _by_number(case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -
             f"case '{case}' must have exactly the channels {meaning}; found {', '.join(sorted(channels))}, missing "
             f"{missing}; correct the files or the modalities; if the number belongs to the name, write a manifest"
         )
-    return {"image": [str(channels[number]) for number in expected], "case": case}
+    return [str(channels[number]) for number in expected]
 
 
-def _by_axis(case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -> dict[str, Any]:
-    file = channels[""]
-    shape = nib.load(file).shape  # reads the header only
-    count = shape[3] if len(shape) > 3 else 1
-    if count != len(wanted):
+def _by_axis(case: str, channels: Mapping[str, Path], wanted: Sequence[str]) -> list[str] | str:
+    return [str(channels[""])] if len(wanted) == 1 else str(channels[""])
+
+
+_FILES = {"modality at the end": _by_name, "channel number at the end": _by_number, "one file per case": _by_axis}
+
+
+def check_channels(case: str, file: Path, wanted: Sequence[str]) -> None:
+    """Refuse a file that holds another number of channels than there are names; reads its header only.
+
+    Raises:
+        ValueError: names the case, its channels and its shape.
+    """
+    from .reading import read_header  # SimpleITK loads only where it is used
+
+    header = read_header(file)
+    if header.channels != len(wanted):
         raise ValueError(
-            f"case '{case}' must have {len(wanted)} channels ({', '.join(wanted)}); {file} has {count}, its shape is "
-            f"{shape}; name its channels in their order, or give one file per channel"
+            f"case '{case}' must have {len(wanted)} channels ({', '.join(wanted)}); {file} has {header.channels}, its "
+            f"shape is {header.shape}; name its channels in their order, or give one file per channel"
         )
-    if len(wanted) == 1:
-        return {"image": [str(file)], "case": case}
-    return {"image": str(file), "channels": list(range(count)), "case": case}
-
-
-_ROWS = {"modality at the end": _by_name, "channel number at the end": _by_number, "one file per case": _by_axis}
 
 
 def _identity(image: str | Sequence[str]) -> str:
