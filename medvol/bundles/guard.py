@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from copy import deepcopy
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -10,6 +11,7 @@ from monai.bundle import ConfigParser
 from packaging.version import Version
 
 from medvol.data import load_manifest
+from medvol.data.shards import Shards
 from medvol.networks import find_weights
 from medvol.passport import read_passport
 
@@ -58,6 +60,7 @@ def guard(on_finished: str = "exit") -> Run | None:
     _check_versions(parser.config.get("_meta_", {}))
     _check_weights(parser.config)
     _check_data(parser.config)
+    _check_shards(parser.config)
     if "run_dir" not in parser.config:
         return None
     run = identify(parser)
@@ -121,6 +124,23 @@ def _check_data(config: dict[str, Any]) -> None:
             held = {key: len(cases) for key, cases in manifest.sections.items()}
             remedy = "add cases, deal them out with 'python -m medvol manifest split', or choose another section"
             refuse(f"at least one case in section '{section}' of manifest '{name}'", f"{held}", remedy)
+
+
+def _check_shards(config: dict[str, Any]) -> None:
+    if config.get("shards") is None:
+        return
+    try:
+        Shards(config["shards"])
+        # The data set compares them with its own transforms and items; a parser of its own leaves this one as it is.
+        ConfigParser(deepcopy(config)).get_parsed_content("train::dataset")
+    except (OSError, ValueError, RuntimeError) as error:
+        while error.__cause__ is not None:  # MONAI wraps what a component says
+            error = error.__cause__
+        refuse(
+            "shards of this very data set",
+            str(error),
+            "write them with 'python -m medvol shards', or leave --shards out",
+        )
 
 
 def _report_finished(run: Run) -> None:

@@ -13,13 +13,14 @@ import torch
 
 import medvol
 from medvol.data import load_manifest
+from medvol.data.shards import Shards
 from medvol.networks import find_weights, weights_hash
 
 LEFT_OUT = frozenset("run_name restart mlflow tracking num_workers device bundle_root cache_dir output_dir".split())
 """Keys that change where or how fast a run happens, never what comes out of it."""
 
 _FILLED_IN = frozenset("run_dir passport _meta_ tracking_uri experiment_name save_execute_config is_not_rank0".split())
-_MANIFEST_KEYS, _WEIGHT_KEYS = ("manifest",), ("pretrained", "weights")
+_MANIFEST_KEYS, _WEIGHT_KEYS, _SHARD_KEYS = ("manifest",), ("pretrained", "weights"), ("shards",)
 
 
 @lru_cache(maxsize=1)
@@ -44,7 +45,7 @@ def recipe(config: dict[str, Any]) -> dict[str, Any]:
         config: the config after overrides, as plain JSON values.
 
     Raises:
-        FileNotFoundError: when a manifest or a weights file does not exist.
+        FileNotFoundError: when a manifest, a weights file or shards do not exist.
     """
     kept = {k: v for k, v in config.items() if k not in LEFT_OUT | _FILLED_IN}
     kept = json.loads(json.dumps(kept, default=str))  # tuples from the command line equal lists from the file
@@ -56,6 +57,9 @@ def recipe(config: dict[str, Any]) -> dict[str, Any]:
         if key in kept:
             path = find_weights(kept[key])
             kept[key] = None if path is None else weights_hash(path)
+    for key in _SHARD_KEYS:
+        if kept.get(key) is not None:
+            kept[key] = Shards(kept[key]).hash
     return _without_trackers(kept)
 
 

@@ -154,7 +154,8 @@ def _check_names(tree: ast.expr, names: list[str], frame: pd.DataFrame, rows: Se
         known = columns_of(rows).columns
         raise ValueError(
             f"an expression must speak of columns that {what} has; found '{unknown[0]}'; "
-            f"{did_you_mean(unknown[0], known)}"
+            f"{did_you_mean(unknown[0], known)}; to have it measured, run "
+            "'python -m medvol manifest describe <manifest> --write'"
         )
     asked = {n.left.id for n in ast.walk(tree) if isinstance(n, ast.Compare) and isinstance(n.left, ast.Name)
              and any(map(_is_none, n.comparators))}  # fmt: skip

@@ -1,0 +1,63 @@
+"""The command line: ``python -m medvol <command>``; what the commands do stands in their rooms."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import medvol
+from medvol.data.commands import add_cache_command, add_manifest_command, as_values
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; every leaf sets ``run``, a function from the arguments to an exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m medvol", description="Self-supervised pre-training for 3D medical images on MONAI."
+    )
+    parser.add_argument("--version", action="version", version=f"medvol {medvol.__version__}")
+    commands = parser.add_subparsers(metavar="command", required=True)
+    add_manifest_command(commands)
+    add_cache_command(commands)
+    shards = commands.add_parser("shards", help="write what a bundle's pre-processing makes of its training data")
+    shards.add_argument("bundle", help="name, folder or config of a bundle")
+    shards.add_argument("--out", required=True, help="folder of the shards; a stopped command goes on there")
+    shards.add_argument("--samples_per_shard", "--samples-per-shard", type=int, default=100)
+    shards.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
+    shards.add_argument("--option", nargs="+", default=[], metavar="KEY=VALUE", help="the bundle's keys: manifest=...")
+    shards.set_defaults(run=_shards)
+    return parser
+
+
+def _shards(chosen: argparse.Namespace) -> int:
+    from medvol.bundles.shards import write_bundle_shards  # torch loads only where it is used
+
+    options = as_values(chosen.option)
+    folder = write_bundle_shards(chosen.bundle, chosen.out, chosen.samples_per_shard, chosen.jobs, **options)
+    print(f"written: {folder}; read them with --shards {chosen.out} and the same options")
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: words after ``python -m medvol``; None for those of the process.
+
+    Returns:
+        0 if all is well, 1 if a check found errors, 2 if the command could not be carried out.
+    """
+    chosen = build_parser().parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except (ValueError, OSError, ImportError) as error:
+        # Every error of medvol is a sentence with a remedy; the way to the place where it arose helps nobody here.
+        print(f"medvol: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("medvol: stopped; nothing half-written is left", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
