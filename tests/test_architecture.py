@@ -101,4 +101,4 @@ def test_no_images_and_no_machine_paths_in_the_project() -> None:
     for file in texts:
         assert file.suffix not in {".nii", ".gz", ".dcm", ".mha", ".nrrd", ".npz"} or "eval" in file.parts, file
         if file.suffix in {".py", ".json", ".md", ".sh"} and file.is_file() and "eval" not in file.parts:
-            assert not re.search(r"(?<![\w.])/(home|root|work|tmp)/", file.read_text()), file
+            assert not re.search(r"(?<![\w.])/(home|root|work|tmp)/", file.read_text(encoding="utf-8")), file
