@@ -131,7 +131,7 @@ def _create(chosen: argparse.Namespace) -> int:
     from .layouts.folder import create_manifest
 
     manifest = create_manifest(
-        Path(chosen.folder), chosen.images, modalities=chosen.modalities, patient=chosen.patient, labels=chosen.labels,
+        Path(chosen.folder), chosen.images or ".", modalities=chosen.modalities, patient=chosen.patient, labels=chosen.labels,
         label_map=_label_map(chosen.label_map), name=chosen.name or _name(chosen.out), licence=chosen.licence or "",
     )  # fmt: skip
     return _made(chosen.out, manifest)

@@ -44,7 +44,7 @@ def scans(original: Path, tmp_path: Path) -> Path:
 
 def create(scans: Path, out: Path) -> int:
     labels = ["--labels", "labels/{case}_seg.nii", "--label_map", "background=0", "tumor=1"]
-    names = ["--modalities", "flair", "t1", "--patient", r"(P\d+)", "--images", "*.nii"]
+    names = ["--modalities", "flair", "t1", "--patient", r"(P\d+)"]
     return main(["manifest", "create", str(scans), *names, *labels, "--out", str(out)])
 
 
