@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import medvol
+
 _PATIENT = (
     "who the patient is: a regular expression over the path (its group is the patient), or 'case' if every case is a "
     "patient of its own, or 'folder' if the folder's name is the patient. It is never guessed"
@@ -131,9 +133,15 @@ def _create(chosen: argparse.Namespace) -> int:
     from .layouts.folder import create_manifest
 
     manifest = create_manifest(
-        Path(chosen.folder), chosen.images or ".", modalities=chosen.modalities, patient=chosen.patient, labels=chosen.labels,
-        label_map=_label_map(chosen.label_map), name=chosen.name or _name(chosen.out), licence=chosen.licence or "",
-    )  # fmt: skip
+        Path(chosen.folder),
+        chosen.images or ".",
+        modalities=chosen.modalities,
+        patient=chosen.patient,
+        labels=chosen.labels,
+        label_map=_label_map(chosen.label_map),
+        name=chosen.name or Path(chosen.out).stem,
+        licence=chosen.licence or "",
+    )
     return _made(chosen.out, manifest)
 
 
@@ -175,6 +183,8 @@ def _verify(chosen: argparse.Namespace) -> int:
 
 
 def _describe(chosen: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from .describe import describe
     from .manifest import load_manifest, write_manifest
     from .measures import measure_manifest, with_columns
@@ -183,6 +193,8 @@ def _describe(chosen: argparse.Namespace) -> int:
     manifest = load_manifest(chosen.manifest, chosen.dataset_dir)
     if chosen.measure or chosen.write:
         manifest = with_columns(manifest, measure_manifest(manifest, chosen.jobs, sys.stderr.isatty()))
+        steps = [step for step in manifest.provenance if step.get("step") != "measure"]  # the last one counts
+        manifest = replace(manifest, provenance=[*steps, {"step": "measure", "medvol": medvol.__version__}])
     description = describe(manifest, where=chosen.where)
     print(description.text())
     if chosen.json:
@@ -211,8 +223,6 @@ def _split(chosen: argparse.Namespace) -> int:
 
 def _filter(chosen: argparse.Namespace) -> int:
     from dataclasses import replace
-
-    import medvol
 
     from .manifest import load_manifest
     from .where import select
@@ -283,10 +293,6 @@ def _label_map(pairs: list[str] | None) -> dict[str, int]:
         if not isinstance(value, int):
             raise ValueError(f"--label_map must be NAME=INTEGER; found {name}={value}; write for instance tumor=1")
     return found
-
-
-def _name(out: str) -> str:
-    return Path(out).stem
 
 
 def _write(file: str, text: str) -> None:

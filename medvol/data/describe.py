@@ -59,10 +59,15 @@ class Description:
             *(self._section(name) for name in self.sections),
             self._columns({name: column for name, column in self.columns.items() if "min" in column}),
             _titled("values", {name: _words(c["counts"]) for name, c in self.columns.items() if "counts" in c}),
-            _titled("first patients and their cases", {name: ", ".join(c) for name, c in self.patients.items()}),
+            _titled(self._shown_patients(), {name: ", ".join(cases) for name, cases in self.patients.items()}),
             _titled("provenance", {str(i): _words(step) for i, step in enumerate(self.provenance, 1)}),
         ]
         return "\n\n".join(part for part in parts if part)
+
+    def _shown_patients(self) -> str:
+        total = sum(part["patients"] for part in self.sections.values())
+        shown = "all" if total == len(self.patients) else f"the first {len(self.patients)} of {total}"
+        return f"{shown} patients and their cases"
 
     def _section(self, name: str) -> str:
         part = self.sections[name]

@@ -30,12 +30,12 @@ def render_pages() -> dict[str, str]:
 
 _INDEX = """# Layouts
 
-One page for each layout of folders that `python -m medvol manifest import <layout> <folder> --out <manifest>` understands.
-For your own scans see [own scans](../own-scans.md); for the public sets, with their licences and traps, see [sets](../sets.md):
-the name of a set imports it with the right layout and options.
+One page for each layout of folders that `python -m medvol manifest import <layout> <folder> --out <manifest>`
+understands. For your own scans see [own scans](../own-scans.md); for the public sets, with their licences and traps,
+see [sets](../sets.md): the name of a set imports it with the right layout and options.
 
-An option is given as `--option key=value`; a value is read as JSON if it is JSON (`--option 'modalities=["t1", "flair"]'`),
-and as text if it is not.
+An option is given as `--option key=value`; a value is read as JSON if it is JSON
+(`--option 'modalities=["t1", "flair"]'`), and as text if it is not.
 
 | layout | what |
 |---|---|
