@@ -32,3 +32,17 @@ def test_missing_weights_end_in_a_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "cpc3d@nope" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_verify_ends_with_a_code_for_scripts(tmp_path: Path) -> None:
+    (tmp_path / "m.json").write_text(
+        '{"name": "m", "modalities": ["t1"], "training": [{"image": "lost.nii.gz", "patient": "P1"}]}'
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "medvol", "manifest", "verify", str(tmp_path / "m.json")],
+        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "missing" in done.stdout
+    assert "lost.nii.gz" in done.stdout
+    assert done.stderr == ""
