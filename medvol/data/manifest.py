@@ -268,7 +268,7 @@ def load_manifest(name_or_path: str | Path, dataset_dir: str | Path | None = Non
         >>> load_manifest("hippocampus").modalities
         ('t1',)
     """
-    file = _find(str(name_or_path))
+    file = find_manifest(str(name_or_path))
     if file.suffix == ".parquet":
         from .large import open_manifest  # pyarrow loads only where it is used
 
@@ -336,7 +336,12 @@ def write_manifest(path: str | Path, manifest: Manifest) -> Path:
     return path
 
 
-def _find(name: str) -> Path:
+def find_manifest(name: str) -> Path:
+    """Return the file of a manifest, see :func:`load_manifest`.
+
+    Raises:
+        FileNotFoundError: there is no such manifest.
+    """
     if name == "phantom":
         from .phantom import phantom_manifest  # the simulator, and what it needs, load only where they are used
 

@@ -16,7 +16,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813 (its documented short name)
-from monai.data.utils import correct_nifti_header_if_necessary
 from PIL import Image, UnidentifiedImageError
 
 from .files import members
@@ -150,11 +149,19 @@ def _digits(spacing: Any) -> tuple[float, ...]:
     return tuple(float(f"{value:.6g}") for value in spacing)
 
 
+def _as_monai_reads_it(image: Any) -> Any:
+    if len(image.shape) == 3 and np.allclose(image.header.get_zooms(), nib.affines.voxel_sizes(image.affine)):
+        return image  # nothing to correct, and MONAI takes seconds to load
+    from monai.data.utils import correct_nifti_header_if_necessary
+
+    return correct_nifti_header_if_necessary(image)
+
+
 def _read_nifti(path: Path, values: bool) -> tuple[Header, Any]:
     image = nib.load(path, mmap=False)  # a mapped file that somebody shortens kills the process
     stated, tags = np.array(image.affine, float), {}
     if np.isfinite(stated).all():
-        image = correct_nifti_header_if_necessary(image)
+        image = _as_monai_reads_it(image)
         if not np.allclose(image.affine, stated):
             tags["disagreement"] = "sform and pixdim state different spacings; the qform stands, as in MONAI"
     shape = tuple(int(size) for size in image.shape)
