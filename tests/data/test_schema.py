@@ -150,6 +150,8 @@ BAD_CODE_ONLY = {
     "sha256 of another file": item("sha256", {"stranger.nii.gz": "0" * 64}),
     "column not a number": item("columns", {"age": math.nan}),  # no JSON, but Python reads it
 }
+
+
 # The form is narrower than what the code can make sense of.
 def test_the_good_one_passes_both(tmp_path):
     assert refused(lambda content: None, tmp_path) == (False, False)
