@@ -1,4 +1,22 @@
-"""Near-duplicates: images that are copies of one another up to flip, resampling, crop, noise and brightness."""
+"""Near-duplicates: images that are copies of one another up to flip, resampling, crop, noise and brightness.
+
+How well it separates, measured with 50 copies injected into each set: flips, resampling by 0.7 to 1.5, crops of up to a
+fifth of each axis, noise of a tenth of the 99th percentile, other scales or 8 bits, and two of these (2026-11-22).
+
+===================================  ======  ==========  ========================  =================================
+set                                  found   least copy  best pair of strangers    false pairs
+===================================  ======  ==========  ========================  =================================
+150 random fields, 3 seeds           50      0.99        not even a candidate      0
+24 phantoms, each of 4 modalities    50      0.97        0.76                      0
+194 hippocampi (127 subjects)        50      0.92        0.58                      0; the two sides of a subject 0.70
+600 chests of 224 pixels             50      0.92        0.71                      0
+782 chests of 64 pixels              33      -           0.64                      0; 34 pairs are of one patient
+150 very smooth fields               48      0.98        0.42                      0
+===================================  ======  ==========  ========================  =================================
+
+So it reaches its limits where noise hides the texture (64 pixels) or where there is hardly any (fields smoothed over
+four voxels). Free rotations and elastic deformations are not found.
+"""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ _STEP, _LOWEST, _HIGHEST = {3: 1.75, 2: 1.0}, {3: 2.0, 2: 2.5}, {3: 10.0, 2: 16.
 _NEIGHBORS = 10
 # Correlation of the spectra. Copies had at least 0.4 in the trials, random fields at most 0.25.
 _ALIKE = {3: 0.3, 2: 0.4}
+_FEW = 16  # images that have no common spectrum worth the name; all their pairs are looked at
 _BLOCK = 256  # prints that are compared at once with all others
 
 
@@ -73,7 +74,9 @@ def _alike(images: list[np.ndarray], axes: int, level: int, members: list[int]) 
     scales = SCALES if axes == 2 else (1.0,)
     base = np.stack([_spectrum(image, lattice, 1.0)[keep] for image in images])
     usual, spread = np.zeros(keep.shape, np.float32), np.ones(keep.shape, np.float32)
-    usual[keep], spread[keep] = base.mean(0), base.std(0) + 1e-6
+    few = len(images) < _FEW
+    if not few:
+        usual[keep], spread[keep] = base.mean(0), base.std(0) + 1e-6
     base -= usual[keep]
     base = _unit(base / spread[keep])
     for start in range(0, len(images), _BLOCK):
@@ -89,10 +92,10 @@ def _alike(images: list[np.ndarray], axes: int, level: int, members: list[int]) 
                 better = likeness > best
                 best[better], which[better] = likeness[better], ways.index((scale, mirror))
         best[np.arange(len(rows)), rows] = -1
-        count = min(_NEIGHBORS, len(images) - 1)
+        count = len(images) - 1 if few else min(_NEIGHBORS, len(images) - 1)
         nearest = np.argpartition(best, -count, axis=1)[:, -count:]
         for row, column in ((r, c) for r in range(len(rows)) for c in nearest[r]):
-            if best[row, column] >= _ALIKE[axes]:
+            if few or best[row, column] >= _ALIKE[axes]:
                 scale, mirror = ways[which[row, column]]
                 one, two = members[rows[row]], members[column]
                 if one > two:
