@@ -49,7 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = build_parser().parse_args(arguments)
     try:
-        return chosen.run(chosen)
+        code = chosen.run(chosen)
+        sys.stdout.flush()  # a reader that has left is noticed here, and not at the interpreter's end
+        return code
+    except BrokenPipeError:
+        sys.stdout = None  # `... | head` has read what it wanted
+        return 0
     except (ValueError, OSError, ImportError) as error:
         # Every error of medvol is a sentence with a remedy; the way to the place where it arose helps nobody here.
         print(f"medvol: {error}", file=sys.stderr)

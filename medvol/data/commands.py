@@ -11,6 +11,8 @@ from typing import Any
 
 import medvol
 
+from .datalist import did_you_mean
+
 _PATIENT = (
     "who the patient is: a regular expression over the path (its group is the patient), or 'case' if every case is a "
     "patient of its own, or 'folder' if the folder's name is the patient. It is never guessed"
@@ -29,6 +31,11 @@ def add_manifest_command(commands: Any) -> None:
     _option(create, "--images", nargs="+", help="patterns of the images, relative to the folder; default: all images")
     _option(create, "--labels", help="pattern of the label of a case, such as 'labels/{case}_seg.nii.gz'")
     _option(create, "--label_map", nargs="+", metavar="NAME=INTEGER", help="structures in the labels, such as tumor=1")
+    _option(
+        create, "--columns", nargs="+", metavar="NAME=PATTERN", help="columns out of the path, by regular expression"
+    )
+    _option(create, "--section", default="training", help="section of all items (default %(default)s)")
+    _option(create, "--case", choices=("name", "path"), default="name", help="'path' if each folder has the same names")
     _naming(create)
 
     reads = _step(steps, "import", _import, "make a manifest of a known layout or a public data set")
@@ -141,6 +148,9 @@ def _create(chosen: argparse.Namespace) -> int:
         label_map=_label_map(chosen.label_map),
         name=chosen.name or Path(chosen.out).stem,
         licence=chosen.licence or "",
+        section=chosen.section,
+        columns=as_values(chosen.columns) if chosen.columns else None,
+        case=chosen.case,
     )
     return _made(chosen.out, manifest)
 
@@ -149,8 +159,11 @@ def _import(chosen: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from .cards import card_names, import_card
-    from .layouts import import_manifest
+    from .layouts import LAYOUTS, import_manifest
 
+    if chosen.layout not in {*LAYOUTS, *card_names()}:
+        known = did_you_mean(chosen.layout, sorted({*LAYOUTS, *card_names()}))
+        raise ValueError(f"import takes the name of a layout or of a public set; found '{chosen.layout}'; {known}")
     options = as_values(chosen.option or [])
     notes: list[str] = []
     if chosen.layout in card_names():

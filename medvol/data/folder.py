@@ -148,7 +148,10 @@ def group_channels(
         example.setdefault(layout, file)
         if channel in cases[case]:
             first = cases[case][channel]
-            elsewhere = "; where each folder holds other cases, import them with case='path', which names them apart"
+            elsewhere = (
+                ", choose the images by a pattern such as imagesTr/*, or, where each folder holds other cases, name "
+                "them by their path (case='path')"
+            )
             raise ValueError(
                 f"case '{case}' must have one file per channel; found {first} and {file}; remove one"
                 + ("" if first.parent == file.parent or whole_path else elsewhere)

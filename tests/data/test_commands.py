@@ -106,6 +106,19 @@ def test_import_takes_options_and_refuses_unknown_ones(scans: Path, capsys: pyte
     assert "did you mean 'patient'" in capsys.readouterr().err
 
 
+def test_layouts_and_public_sets_are_known_by_name(scans: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main(["manifest", "import", "brats2O21", str(scans), "--out", str(scans / "m.json")]) == 2
+    shown = capsys.readouterr().err
+    assert "did you mean 'brats2021'" in shown
+    assert "nnunet" in shown
+
+
+def test_create_reads_columns_out_of_the_path(scans: Path) -> None:
+    words = ["--modalities", "flair", "t1", "--patient", r"(P\d+)", "--images", "*.nii", "--columns", r"visit=_([ab])_"]
+    assert main(["manifest", "create", str(scans), *words, "--section", "test", "--out", str(scans / "m.json")]) == 0
+    assert load_manifest(scans / "m.json").sections["test"][-1]["columns"] == {"visit": "b"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
