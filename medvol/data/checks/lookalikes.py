@@ -14,10 +14,12 @@ from .fingerprint import SAMPLES, Fingerprint
 SCALE_STEP = 1.25**0.25
 SCALES = tuple(SCALE_STEP**k for k in range(-4, 5))
 # Frequencies in cycles per SAMPLES grid steps, along each axis; the band-passed image has nothing beyond.
-_STEP, _LOWEST, _HIGHEST = {3: 1.75, 2: 1.0}, {3: 2.0, 2: 2.5}, {3: 10.0, 2: 16.0}
-_NEIGHBORS = 10
-# Correlation of the spectra. Copies had at least 0.4 in the trials, random fields at most 0.25.
-_ALIKE = {3: 0.3, 2: 0.4}
+_STEP, _LOWEST, _HIGHEST = {3: 1.5, 2: 1.0}, {3: 1.5, 2: 2.5}, {3: 8.0, 2: 16.0}
+# Power that counts as none, as a share of the mean: lower for volumes, since smooth ones hold little in the upper band.
+_NOISE = {3: 0.01, 2: 0.1}
+_NEIGHBORS = {3: 6, 2: 10}  # of volumes, the copy with the largest crop came fourth at worst in the trials
+# Least correlation of two spectra; volumes with the largest crop had 0.26 or more in the trials.
+_ALIKE = {3: 0.2, 2: 0.4}
 _FEW = 16  # images that have no common spectrum worth the name; all their pairs are looked at
 _BLOCK = 256  # prints that are compared at once with all others
 
@@ -30,7 +32,7 @@ class Candidate:
         first: index of a print.
         second: index of another.
         level: number of the finest grid that both have.
-        flips: axes to flip; flipping all the others instead gives the same spectrum.
+        flips: axes to flip, for :func:`mirrors` tells which flips have one spectrum; None where it takes a closer look.
         scale: by how much to enlarge the first.
         likeness: correlation of the two spectra.
     """
@@ -38,7 +40,7 @@ class Candidate:
     first: int
     second: int
     level: int
-    flips: tuple[int, ...]
+    flips: tuple[int, ...] | None
     scale: float
     likeness: float
 
@@ -83,16 +85,16 @@ def _alike(images: list[np.ndarray], axes: int, level: int, members: list[int]) 
         rows = range(start, min(start + _BLOCK, len(images)))
         best = np.full((len(rows), len(images)), -1.0, np.float32)
         which = np.zeros(best.shape, np.uint8)
-        ways = list(itertools.product(scales, _mirrors(axes)))
+        ways = list(itertools.product(scales, mirrors(axes)))
         for scale in scales:
             spectra = (np.stack([_spectrum(images[i], lattice, scale) for i in rows]) - usual) / spread
-            for mirror in _mirrors(axes):
+            for mirror in mirrors(axes):
                 turned = np.flip(spectra, [1 + axis for axis in mirror])
                 likeness = _unit(turned[:, keep]) @ base.T
                 better = likeness > best
                 best[better], which[better] = likeness[better], ways.index((scale, mirror))
         best[np.arange(len(rows)), rows] = -1
-        count = len(images) - 1 if few else min(_NEIGHBORS, len(images) - 1)
+        count = len(images) - 1 if few else min(_NEIGHBORS[axes], len(images) - 1)
         nearest = np.argpartition(best, -count, axis=1)[:, -count:]
         for row, column in ((r, c) for r in range(len(rows)) for c in nearest[r]):
             if few or best[row, column] >= _ALIKE[axes]:
@@ -100,11 +102,18 @@ def _alike(images: list[np.ndarray], axes: int, level: int, members: list[int]) 
                 one, two = members[rows[row]], members[column]
                 if one > two:
                     one, two, scale = two, one, 1 / scale
-                yield Candidate(one, two, level, mirror, scale, float(best[row, column]))
+                # Without a common spectrum to take off, what all images have outweighs the flip.
+                flips = None if few else mirror
+                yield Candidate(one, two, level, flips, scale, float(best[row, column]))
 
 
-def _mirrors(axes: int) -> list[tuple[int, ...]]:
-    """Return the flips with spectra of their own: the last axis is left out, a real image's spectrum is even."""
+def mirrors(axes: int) -> list[tuple[int, ...]]:
+    """Return the flips with spectra of their own: the last axis is left out, a real image's spectrum is even.
+
+    Example:
+        >>> mirrors(2)
+        [(), (0,)]
+    """
     return [flips for count in range(axes) for flips in itertools.combinations(range(axes - 1), count)]
 
 
@@ -125,7 +134,7 @@ def _spectrum(image: np.ndarray, lattice: list[np.ndarray], scale: float) -> np.
         waves = np.exp(-2j * np.pi * scale * lattice[axis][:, None] * np.arange(length)) * window
         values = np.moveaxis(np.tensordot(waves.astype(np.complex64), values, (1, axis)), 0, axis)
     power = np.abs(values) ** 2
-    return np.log(power + 0.1 * power.mean() + 1e-12).astype(np.float32)
+    return np.log(power + _NOISE[image.ndim] * power.mean() + 1e-12).astype(np.float32)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from medvol.data.checks.fingerprint import fingerprint
-from medvol.data.checks.lookalikes import candidates
+from medvol.data.checks.lookalikes import candidates, mirrors
 
 
 def prints(copies, images):
@@ -17,10 +17,10 @@ def pairs(found):
 
 @pytest.mark.parametrize("axes", [axes for n in range(1, 4) for axes in itertools.combinations(range(3), n)])
 def test_every_flip_of_a_volume_is_a_candidate_with_its_axes(copies, axes):
-    images = [copies.field(k, (24, 26, 22)) for k in range(6)]
+    images = [copies.field(k, (24, 26, 22)) for k in range(20)]
     found = candidates(prints(copies, [*images, np.flip(images[2], axes)]))
-    assert (2, 6) in pairs(found)
-    flips = next(one.flips for one in found if (one.first, one.second) == (2, 6))
+    assert (2, 20) in pairs(found)
+    flips = next(one.flips for one in found if (one.first, one.second) == (2, 20))
     others = tuple(axis for axis in range(3) if axis not in axes)
     assert flips in (axes, others), "a spectrum does not tell a flip from the flip of all other axes"
 
@@ -50,6 +50,13 @@ def test_volumes_and_radiographs_are_never_paired(copies):
     pictures = [volume[:, :, 10] for volume in volumes]
     for one in candidates(prints(copies, [*volumes, *pictures])):
         assert (one.first < 3) == (one.second < 3)
+
+
+def test_of_a_few_images_every_pair_is_looked_at_under_every_flip(copies):
+    found = candidates(prints(copies, [copies.field(k, (24, 26, 22)) for k in range(4)]))
+    assert pairs(found) == set(itertools.combinations(range(4), 2))
+    assert {one.flips for one in found} == {None}
+    assert mirrors(3) == [(), (0,), (1,), (0, 1)]
 
 
 @pytest.mark.parametrize("count", [0, 1])
