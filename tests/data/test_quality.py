@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from medvol.data.quality import image_quality, noise_level, otsu_threshold, sharpness
 
@@ -110,11 +109,20 @@ def test_integers_do_as_well():
     assert image_quality(image) == image_quality(image.astype(float))
 
 
+def best_parting(values):
+    """The place between two values that leaves the largest variance between the classes, by trying all."""
+    ordered = np.sort(values)
+    low = np.arange(1, ordered.size)
+    mean = np.cumsum(ordered)[:-1] / low
+    rest = (ordered.sum() - np.cumsum(ordered)[:-1]) / (ordered.size - low)
+    return ordered[np.argmax(low * (ordered.size - low) * (mean - rest) ** 2)]
+
+
 @pytest.mark.parametrize("far", [0, 1e6])
 def test_otsu_is_that_of_the_literature(far):
     values = np.concatenate([RANDOM.normal(10, 2, 5000), RANDOM.normal(50, 4, 3000)])
     threshold = otsu_threshold(np.append(values, far) if far else values)
-    assert threshold == pytest.approx(threshold_otsu(values), abs=3)
+    assert threshold == pytest.approx(best_parting(values), abs=3)
     assert (values > threshold).mean() == pytest.approx(3 / 8, abs=0.01)
 
 

@@ -28,6 +28,13 @@ KINDS: dict[str, str] = {
     "label-grid": "a label that lies elsewhere than its image in millimeters",
     "label-values": "label voxels that the label map does not name, or that are no integers",
     "label-empty": "a label without a labelled voxel",
+    "multi-frame": "a DICOM file with several frames among radiographs",
+    "inverted": "a radiograph stored with dark bones (MONOCHROME1)",
+    "color": "a radiograph whose color channels differ",
+    "gray-as-color": "a gray radiograph stored in equal color channels",
+    "low-depth": "a radiograph with fewer than 32 gray levels",
+    "border": "a black frame around a radiograph",
+    "burnt-in-text": "letters printed into a radiograph",
     "identical": "the same bytes under two names",
     "near-duplicate": "an image that looks like another one, perhaps flipped, cropped, resampled or noisy",
 }

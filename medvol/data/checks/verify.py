@@ -25,6 +25,7 @@ from .finding import Finding, Problem
 from .fingerprint import Fingerprint, fingerprint
 from .form import Draft, Row, read_draft
 from .labels import check_label
+from .radiographs import check_radiograph, is_meant_as_radiograph
 from .report import Report
 from .volumes import check_grids, check_header, check_values, is_plain
 
@@ -94,7 +95,11 @@ def verify(
         headers += seen.headers
         prints += seen.prints
         sound += seen.sound
-    findings += check_set(headers) + check_identical(sums, sound)
+    odd = check_set(headers)
+    misplaced = {finding.file for finding in odd if finding.problem.kind == "flat"}
+    # Of an image that does not belong there, nothing else is worth a note.
+    findings = [one for one in findings if one.file not in misplaced or one.problem.severity != "note"]
+    findings += odd + check_identical(sums, sound)
     if duplicates:
         pairs = find_duplicates([one for _, _, one in prints])
         findings += check_near(pairs, [(row, file) for row, file, _ in prints], sums)
@@ -143,8 +148,8 @@ def _look(draft: Draft, row: Row, checksums: bool, duplicates: bool) -> _Seen:
         header, values = found
         seen.headers.append((row, file, header))
         problems = check_header(header, channels) + check_values(values, header)
-        if header.is_radiograph and is_plain(values):
-            problems += _radiograph(values, header)
+        if is_meant_as_radiograph(header) and is_plain(values):
+            problems += check_radiograph(values, header)
         _add(seen, row, file, problems)
         if not any(problem.severity == "error" for problem in problems):
             seen.sound.append((row, file))
@@ -159,14 +164,6 @@ def _look(draft: Draft, row: Row, checksums: bool, duplicates: bool) -> _Seen:
         image = seen.headers[0][2] if seen.headers else None
         _add(seen, row, row.label, check_label(found[1], found[0], image, draft.label_map))
     return seen
-
-
-def _radiograph(values: np.ndarray, header: Header) -> list[Problem]:
-    try:
-        from .radiographs import check_radiograph
-    except ModuleNotFoundError:  # the checks of radiographs are not part of this tree yet
-        return []
-    return check_radiograph(values, header)
 
 
 def _read(draft: Draft, row: Row, file: str, checksums: bool, seen: _Seen) -> tuple[Header, np.ndarray] | None:
