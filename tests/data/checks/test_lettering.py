@@ -95,7 +95,7 @@ def test_letters_on_chest_radiographs():
     draw = np.random.default_rng(3)
     images = [read_image(folder / rows[i]["path"])[1] for i in draw.permutation(len(rows))[:200]]
     images = [image if image.ndim == 2 else image.mean(-1) for image in images]
-    # Few of them have text, as the eye says; two collarbones were taken for it.
-    assert sum(bool(find_lettering(image)) for image in images) <= 6
-    written = [write(image, draw, 0.04, 4) for image in images]
+    # Hardly any of them has text, as the eye says.
+    assert sum(bool(find_lettering(image)) for image in images) <= 2
+    written = [write(image, draw, 0.06, 5) for image in images]
     assert np.mean([is_found(picture, box) for picture, box, under in written if under < 160]) >= 0.9
