@@ -79,7 +79,8 @@ def _blocks(body: str) -> str:
         text, marker, block = paragraph.partition("::\n")
         lines.append(_plain(text.rstrip()) + (":" if marker else ""))
         if marker:
-            lines.append(f"```\n{textwrap.dedent(block.strip(chr(10))).rstrip()}\n```")
+            drawing = textwrap.dedent(block.strip("\n")).rstrip().replace("``", "")
+            lines.append(f"```\n{drawing}\n```")
     return "\n\n".join(lines)
 
 
