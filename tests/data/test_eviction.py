@@ -8,14 +8,17 @@ import pytest
 from medvol.data import eviction
 from medvol.data.eviction import cache_usage, clear, make_room, trim
 
-NOW = time.time()
-
 
 def entry(file, size=100, age=1000.0):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(b"x" * size)
-    os.utime(file, (NOW - age, NOW - age))
+    used(file, age)
     return file
+
+
+def used(file, age):
+    moment = time.time() - age  # a whole suite may have run since this file was imported
+    os.utime(file, (moment, moment))
 
 
 def left(folder):
@@ -50,7 +53,7 @@ def test_usage_by_kind(root):
 
 
 def test_trim_takes_the_longest_unused_first(root):
-    os.utime(root / "volumes/1.pt", (NOW - 600, NOW - 600))  # used again after 2, 3 and 4
+    used(root / "volumes/1.pt", 600)  # again after 2, 3 and 4
     assert trim(810) == eviction.Usage("freed", 0, 0, root)
     freed = trim(510)
     assert (freed.entries, freed.bytes) == (3, 300)
@@ -124,7 +127,7 @@ def test_what_other_processes_added_counts(root, monkeypatch):
 
 def test_a_bound_below_the_run_warns_once(root, monkeypatch):
     monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000")
-    monkeypatch.setattr(eviction, "STARTED", NOW - 800)
+    monkeypatch.setattr(eviction, "STARTED", time.time() - 800)
 
     def fill():
         for number in range(20):
@@ -138,7 +141,7 @@ def test_a_bound_below_the_run_warns_once(root, monkeypatch):
 
 def test_no_warning_where_the_run_fits(root, monkeypatch):
     monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000")
-    monkeypatch.setattr(eviction, "STARTED", NOW - 800)
+    monkeypatch.setattr(eviction, "STARTED", time.time() - 800)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for number in range(10):  # exactly the bound, with older entries beside them
