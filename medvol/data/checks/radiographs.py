@@ -107,6 +107,7 @@ def _text(gray: np.ndarray) -> list[Problem]:
     if not lines:
         return []
     longest = max(lines, key=lambda line: line.letters)
-    found = f"{len(lines)} lines of letters; the longest has about {longest.letters}, at row {longest.top}, column "
+    count = "one line" if len(lines) == 1 else f"{len(lines)} lines"
+    found = f"{count} of letters; the longest has about {longest.letters}, at row {longest.top}, column "
     remedy = "make sure that it names no patient; cover it, or crop, lest it give the class away"
     return [Problem("burnt-in-text", "note", "no letters in the picture", f"{found}{longest.left}", remedy)]
