@@ -33,7 +33,7 @@ KINDS: dict[str, str] = {
     "color": "a radiograph whose color channels differ",
     "gray-as-color": "a gray radiograph stored in equal color channels",
     "low-depth": "a radiograph with fewer than 32 gray levels",
-    "border": "a black frame around a radiograph",
+    "border": "a black or white frame around a radiograph",
     "burnt-in-text": "letters printed into a radiograph",
     "identical": "the same bytes under two names",
     "near-duplicate": "an image that looks like another one, perhaps flipped, cropped, resampled or noisy",

@@ -85,18 +85,23 @@ def _levels(values: np.ndarray, gray: np.ndarray) -> list[Problem]:
 
 def _border(gray: np.ndarray) -> list[Problem]:
     low, high = float(gray.min()), float(gray.max())
-    bright = gray > low + 0.02 * (high - low)
-    widths = []
-    for axis in (0, 1):
-        lines = np.flatnonzero(bright.mean(1 - axis) > 0.005)  # a letter or a speck in the frame is still a frame
-        if lines.size:
-            length = gray.shape[axis]
-            widths += [lines[0] / length, (length - 1 - lines[-1]) / length]
-    if not widths or max(widths) <= _FRAME:
+    step = 0.02 * (high - low)
+    widths = np.maximum(_frame(gray > low + step), _frame(gray < high - step))  # a black one, a white one
+    if not step or widths.max() <= _FRAME:
         return []
     found = ", ".join(f"{side} {width:.0%}" for side, width in zip(_SIDES, widths, strict=True) if width > _FRAME)
     remedy = "crop the frame away, so that the resized picture keeps its detail"
-    return [Problem("border", "note", f"a black frame of at most {_FRAME:.0%} of a side", found, remedy)]
+    return [Problem("border", "note", f"a black or white frame of at most {_FRAME:.0%} of a side", found, remedy)]
+
+
+def _frame(content: np.ndarray) -> np.ndarray:
+    """Return how far the content is from each side, top, bottom, left, right, as a share of the side's length."""
+    widths = []
+    for axis in (0, 1):
+        lines = np.flatnonzero(content.mean(1 - axis) > 0.005)  # a letter or a speck in the frame is still a frame
+        length = content.shape[axis]
+        widths += [lines[0] / length, (length - 1 - lines[-1]) / length] if lines.size else [0.0, 0.0]
+    return np.array(widths)
 
 
 _SIDES = ("top", "bottom", "left", "right")

@@ -48,8 +48,9 @@ def test_low_depth(levels, few):
     assert (("low-depth", "note") in kinds(smooth + 10, header())) == few
 
 
-def test_border():
-    framed = np.zeros((96, 80), np.uint8)
+@pytest.mark.parametrize("shade", [0, 255])
+def test_border(shade):
+    framed = np.full((96, 80), shade, np.uint8)
     framed[10:, 3:] = picture((86, 77))
     (found,) = check_radiograph(framed, header())
     assert (found.kind, found.severity, found.found) == ("border", "note", "top 10%")
