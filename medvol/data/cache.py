@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import sys
+import threading
 import time
 import types
 import warnings
@@ -26,6 +27,7 @@ import torch
 from filelock import FileLock
 
 from .entries import mapped, read_entry, refusal, write_entry
+from .files import is_there, state
 
 # Inside these packages the version says what a class does; elsewhere only its source file does.
 _VERSIONED = ("monai", "torch", "numpy", "builtins")
@@ -227,7 +229,7 @@ def _describe(value: Any, above: tuple[int, ...]) -> Any:
         return ["above", above[::-1].index(id(value))]
     inner = (*above, id(value))
     if isinstance(value, str):
-        return ["file", value, *_stat(value)] if os.sep in value and os.path.isfile(value) else value  # noqa: PTH113
+        return ["file", value, state(Path(value))] if os.sep in value and _names_files(value) else value
     if value is None or isinstance(value, (bool, int, float)):
         return [type(value).__name__, repr(value)]
     if isinstance(value, Path):
@@ -252,21 +254,43 @@ def _describe_object(value: Any, above: tuple[int, ...]) -> Any:
     if isinstance(value, types.FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         parts = (value.__code__, value.__defaults__, value.__kwdefaults__, cells)
-        return ["function", _source(value), *(_describe(part, above) for part in parts)]
+        # What it finds outside of itself; functions and modules there are named, for their source is in the key.
+        found = {name: value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__}
+        kinds = (bool, int, float, str, tuple, list, dict)
+        plain = {name: one for name, one in found.items() if isinstance(one, kinds)}
+        return ["function", _source(value), *(_describe(part, above) for part in (*parts, plain))]
+    if isinstance(value, types.MethodType):
+        return ["method", _describe([value.__func__, value.__self__], above)]
     if isinstance(value, partial):
         return ["partial", _describe([value.func, value.args, value.keywords], above)]
     if isinstance(value, (torch.dtype, torch.device, np.dtype)) or not hasattr(value, "__dict__"):
         return ["value", type(value).__qualname__, repr(value) if _prints(value) else pickle.dumps(value).hex()]
-    return ["object", _source(type(value)), _describe(vars(value), above)]
+    # MONAI's transforms get such a thing on their first use: what they do stays the same.
+    own = {name: one for name, one in vars(value).items() if not isinstance(one, threading.local)}
+    return ["object", _source(type(value)), _describe(own, above)]
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Return the global names that a function and the functions inside of it read."""
+    inner = (_names(part) for part in code.co_consts if isinstance(part, types.CodeType))
+    return set(code.co_names).union(*inner)
+
+
+def _names_files(text: str) -> bool:
+    try:
+        return is_there(Path(text))
+    except (OSError, ValueError):  # too long for a path, or no path at all
+        return False
 
 
 def _prints(value: Any) -> bool:
     return type(value).__repr__ is not object.__repr__
 
 
-def _stat(path: str) -> tuple[int, int]:
-    found = Path(path).stat()
-    return found.st_size, found.st_mtime_ns
+def _typed_in(thing: Any) -> str:
+    """Return a hash of a class's functions; of a function nothing, its byte code is described beside."""
+    functions = vars(thing).items() if isinstance(thing, type) else ()
+    return _digest([[name, _describe(f.__code__, ())] for name, f in functions if isinstance(f, types.FunctionType)])
 
 
 @cache
@@ -277,8 +301,10 @@ def _source(thing: Any) -> tuple[str, str, str]:
         return module, thing.__qualname__, ""
     try:
         file = Path(inspect.getfile(thing))
-    except (TypeError, OSError):  # typed in at a prompt: there is no file to read
-        return module, thing.__qualname__, ""
+    except (TypeError, OSError):
+        file = None
+    if file is None or not file.is_file():  # typed in at a prompt or in a notebook
+        return module, thing.__qualname__, _typed_in(thing)
     # In a package the neighbors count, too: what a class does may stand in a module beside its own.
     files = sorted(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else [file]
     text = b"".join(hashlib.sha256(each.read_bytes()).digest() for each in files)

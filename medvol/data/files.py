@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import tempfile
 from pathlib import Path
 
 SUFFIXES = (
@@ -57,6 +59,20 @@ def size_and_time(path: Path) -> tuple[int, int]:
     return sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
 
 
+def state(path: Path) -> str:
+    """Return what changes when a file is written: size and time of change; of several files, a hash of all of them.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+    """
+    states = [(file.name, file.stat()) for file in _present(path)]
+    texts = [f"{found.st_size}|{found.st_mtime_ns}" for _, found in states]
+    if len(texts) == 1:
+        return texts[0]
+    lines = "".join(f"{text}  {name}\n" for (name, _), text in zip(states, texts, strict=True))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and checksums of several files, in 64 hexadecimal digits.
 
@@ -69,6 +85,31 @@ def checksum(path: Path) -> str:
         return _digest(path)
     lines = "".join(f"{_digest(file)}  {file.name}\n" for file in found)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file at once, so that no reader meets half of it and two writers do not mix.
+
+    Raises:
+        OSError: the folder takes no file.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        part.chmod(path.stat().st_mode if path.exists() else 0o666 & ~_mask())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _mask() -> int:
+    mask = os.umask(0)  # there is no way to read it but to set it
+    os.umask(mask)
+    return mask
 
 
 def _digest(file: Path) -> str:
@@ -94,6 +135,8 @@ def _voxel_files(path: Path) -> list[Path]:
     suffix = path.suffix.lower()
     if suffix == ".hdr":
         return [path.with_suffix(".img"), path.with_suffix(".img.gz")]
+    if suffix == ".img" or path.name.lower().endswith(".img.gz"):
+        return [path.parent / f"{stem(path)}.hdr"]
     if suffix not in _DETACHED:
         return []
     with path.open("rb") as stream:

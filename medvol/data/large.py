@@ -8,6 +8,7 @@ import heapq
 import json
 import re
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
@@ -130,7 +131,7 @@ class LargeManifest(Manifest):
         if num_patients not in (None, "all"):
             patients = rows.column("patient").take(pa.array(places))
             groups = pc.fill_null(rows.column("group").take(pa.array(places)), "")
-            strata = dict(zip(patients.to_pylist(), groups.to_pylist(), strict=True)) if balanced else None
+            strata = _strata(patients.to_pylist(), groups.to_pylist()) if balanced else None
             chosen = subset_patients(pc.unique(patients).to_pylist(), num_patients, subset_seed, strata)
             places = places[pc.is_in(patients, value_set=pa.array(chosen, pa.string())).to_numpy()]
         self._look(rows, places)
@@ -140,10 +141,11 @@ class LargeManifest(Manifest):
     def hash(self) -> str:
         """The same SHA-256 as of the JSON form; kept in the cache where every file has a checksum."""
         table = self._rows("training").table
-        kept = arrow_file(table.path).with_suffix(".hash")
+        head = {key: value for key, value in self._head().items() if key != "provenance"}
+        name = hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()[:16]
+        kept = arrow_file(table.path).with_suffix(f".{name}.hash")
         if kept.is_file() and len(known := kept.read_text()) == 64:
             return known
-        head = {key: value for key, value in self._head().items() if key != "provenance"}
         digest = hashlib.sha256(b"{")
         for count, key in enumerate(sorted([*head, *SECTIONS])):
             digest.update(f"{', ' if count else ''}{json.dumps(key)}: ".encode())
@@ -227,6 +229,13 @@ class _Slim(Sequence):
         for place, row in enumerate(self.rows.plain(columns)):
             if self.kept[place]:
                 yield {**item_of(row, self.rows.table.texts), "case": row["case"], "place": place}
+
+
+def _strata(patients: list[str], groups: list[str]) -> dict[str, str]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for patient, group in zip(patients, groups, strict=True):
+        found[patient].add(group)
+    return {patient: " + ".join(sorted(names)) for patient, names in found.items()}
 
 
 def _where(rows: Rows, places: np.ndarray, expression: str, what: str) -> np.ndarray:

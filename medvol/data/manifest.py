@@ -6,6 +6,7 @@ import hashlib
 import importlib.resources
 import json
 import os
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +27,7 @@ from .datalist import (
     item_files,
     require,
 )
-from .files import checksum, is_there, size_and_time
+from .files import checksum, is_there, size_and_time, state, write_whole
 from .splits import subset_patients
 
 
@@ -184,7 +185,11 @@ class Manifest:
             from .where import select  # pandas loads only where it is used
 
             rows = select(rows, where, f"'{section}' of manifest '{self.name}'")
-        strata = {item["patient"]: item.get("group", "") for item in rows} if balanced else None
+        groups: dict[str, set[str]] = defaultdict(set)
+        for item in rows if balanced else ():
+            groups[item["patient"]].add(item.get("group", ""))
+        # A patient of several groups is a stratum of its own kind, whichever row comes last.
+        strata = {patient: " + ".join(sorted(found)) for patient, found in groups.items()} if balanced else None
         if rows or num_patients not in (None, "all"):
             chosen = set(subset_patients((item["patient"] for item in rows), num_patients, subset_seed, strata))
             rows = [item for item in rows if item["patient"] in chosen]
@@ -210,9 +215,14 @@ class Manifest:
         return {**result, "patient": patient, "case": case_name(item), "identity": ";".join(identity)}
 
     def _identity(self, item: Mapping[str, Any], file: str) -> str:
+        path, known = self.root / file, item.get("sha256", {}).get(file)
+        if not known:
+            return f"{path}|{state(path)}"
+        from .seen import require_unchanged  # the cache, and torch with it, load only where a run reads
+
+        require_unchanged(path, known)
         # The size stands beside a checksum, too: a file replaced without its checksum is then another file.
-        (size, time), known = size_and_time(self.root / file), item.get("sha256", {}).get(file)
-        return f"{known}|{size}" if known else f"{self.root / file}|{size}|{time}"
+        return f"{known}|{size_and_time(path)[0]}"
 
     def _channels(self, modalities: Sequence[str] | str | None) -> list[int]:
         wanted = self.modalities if modalities is None else (modalities,) if isinstance(modalities, str) else modalities
@@ -330,10 +340,7 @@ def write_manifest(path: str | Path, manifest: Manifest) -> Path:
     for section, items in manifest.sections.items():
         rows = ",\n".join(f"  {json.dumps(item)}" for item in items)
         lines.append(f' "{section}": [\n{rows}\n ]' if items else f' "{section}": []')
-    part = path.with_name(f".{path.name}.part")
-    part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
-    part.replace(path)  # at once, so that a reader never meets half a manifest
-    return path
+    return write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
 def find_manifest(name: str) -> Path:

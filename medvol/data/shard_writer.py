@@ -69,7 +69,7 @@ def write_shards(dataset: StreamDataset, folder: str | Path, samples_per_shard: 
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
             if (folder / INDEX).is_file():
-                Shards(folder).check(dataset._key, dataset.data)
+                Shards(folder).check(dataset._key, dataset.data, every=True)
                 return folder
             for stale in folder.glob(f"{_PART}*"):
                 stale.unlink()
@@ -78,6 +78,10 @@ def write_shards(dataset: StreamDataset, folder: str | Path, samples_per_shard: 
             ]
             make = delayed(_write_shard)
             shards = Parallel(n_jobs=jobs)(make(dataset, folder, number, part) for number, part in enumerate(ranges))
+            named = {name for shard in shards for name in (shard["file"], shard["list"])}
+            for stale in folder.glob("shard-*"):  # of a stopped call with other sizes
+                if stale.name not in named:
+                    stale.unlink()
             index = {"medvol_shards": FORMAT, "transform": dataset._key, "samples": len(dataset), "shards": shards}
             with _written(folder / INDEX) as stream:
                 stream.write(json.dumps(index, indent=1).encode())

@@ -87,7 +87,7 @@ class Shards:
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(_other(file, f"a sample at place {index}", str(error))) from error
 
-    def check(self, transform: str | None, items: Sequence[Mapping[str, Any]]) -> None:
+    def check(self, transform: str | None, items: Sequence[Mapping[str, Any]], every: bool = False) -> None:
         """Refuse shards that were made by other transforms or of other items.
 
         The number of items and a seeded sample of 100 are compared here, every other item when it is read.
@@ -95,6 +95,7 @@ class Shards:
         Args:
             transform: of :func:`medvol.data.cache.transform_key`.
             items: the data set's items.
+            every: compare all of them now.
 
         Raises:
             ValueError: says what differs.
@@ -109,7 +110,7 @@ class Shards:
                 f"the shards in {self.folder} must hold one sample for each of the {len(items)} items; found "
                 f"{len(self)}; use the items they were written from, or write shards into another folder"
             )
-        places = np.random.RandomState(0).permutation(len(self))[:_SAMPLE]
+        places = np.random.RandomState(0).permutation(len(self))[: None if every else _SAMPLE]
         for index in sorted(places.tolist()):
             self._compare(index, self._find(index)[1], items[index])
 

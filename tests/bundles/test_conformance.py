@@ -154,7 +154,7 @@ def test_the_product_is_network_def_and_nothing_else(
 
 @pytest.mark.parametrize("config", CONFIGS)
 def test_paper_and_page_name_every_bundle(config: str) -> None:
-    page = (ROOT / config).with_name("README.md").read_text()
+    page = (ROOT / config).with_name("README.md").read_text(encoding="utf-8")
     assert "python -m monai.bundle run --config_file bundles/" in page
 
 

@@ -16,11 +16,13 @@ from monai.data import MetaTensor
 from monai.transforms import (
     Compose,
     CopyItemsd,
+    CropForegroundd,
     EnsureTyped,
     Lambdad,
     LoadImaged,
     NormalizeIntensityd,
     Orientationd,
+    ResizeWithPadOrCropd,
     ScaleIntensityd,
     Spacingd,
 )
@@ -350,3 +352,49 @@ def test_plain_values():
 
 def test_names_are_hexadecimal():
     assert len(transform_key([CopyItemsd("image", names="copy")])) == len(hashlib.sha256().hexdigest())
+
+
+class Scale:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def go(self, image):
+        return image * self.factor
+
+    def other(self, image):
+        return image + self.factor
+
+
+def test_bound_methods_are_told_apart():
+    keys = {transform_key([Lambdad("image", func=one)]) for one in (Scale(2).go, Scale(3).go, Scale(2).other)}
+    assert len(keys) == 3
+
+
+def typed_in(text, **names):
+    """Return what a text defines, as a notebook would."""
+    names["__name__"] = "notebook"
+    exec(compile(text, "/nowhere/ipykernel_1/2.py", "exec"), names)
+    return names["thing"]
+
+
+def test_functions_and_classes_of_a_notebook_have_keys_of_their_own():
+    functions = [typed_in(f"thing = lambda x: x * {k}") for k in (2, 7)]
+    globals_ = [typed_in("thing = lambda x: x * factor", factor=k) for k in (2, 7)]
+    classes = [typed_in(f"class thing:\n    def __call__(self, x):\n        return x * {k}") for k in (2, 7)]
+    keys = {transform_key([Lambdad("image", func=one)]) for one in (*functions, *globals_)}
+    assert len(keys) == 4
+    assert len({transform_key([one()]) for one in classes}) == 2
+
+
+def test_a_transform_keeps_its_key_when_it_is_used():
+    chain = [
+        Orientationd("image", axcodes="RAS", labels=(("L", "R"), ("P", "A"), ("I", "S"))),
+        Spacingd("image", (2, 2, 2)),
+        CropForegroundd("image", source_key="image"),
+        ResizeWithPadOrCropd("image", (4, 4, 4)),
+    ]
+    before = [transform_key([one]) for one in chain]
+    sample = {"image": MetaTensor(torch.rand(1, 6, 6, 6))}
+    for one in chain:
+        sample = one(sample)
+    assert [transform_key([one]) for one in chain] == before

@@ -1,9 +1,10 @@
 import hashlib
 import os
+from pathlib import Path
 
 import pytest
 
-from medvol.data.files import checksum, is_there, members, size_and_time, stem
+from medvol.data.files import checksum, is_there, members, size_and_time, state, stem, write_whole
 
 
 @pytest.mark.parametrize(
@@ -98,3 +99,30 @@ def test_the_file_of_the_voxels_belongs_to_its_header(header, text, voxels, tmp_
 def test_voxels_in_the_same_file(tmp_path):
     (tmp_path / "a.mhd").write_text("ElementDataFile = LOCAL\n")
     assert members(tmp_path / "a.mhd") == [tmp_path / "a.mhd"]
+
+
+def test_the_state_follows_every_file_of_a_folder_and_the_header_of_an_image(tmp_path):
+    (tmp_path / "series").mkdir()
+    for k in range(3):
+        (tmp_path / f"series/{k}.dcm").write_bytes(b"abc")
+        os.utime(tmp_path / f"series/{k}.dcm", (k + 10, k + 10))
+    before = state(tmp_path / "series")
+    (tmp_path / "series/0.dcm").write_bytes(b"xyz")
+    os.utime(tmp_path / "series/0.dcm", (5, 5))  # neither the sum of sizes nor the latest time tells
+    assert state(tmp_path / "series") != before
+    (tmp_path / "p.img").write_bytes(b"voxels")
+    (tmp_path / "p.hdr").write_bytes(b"header")
+    sum_before, before = checksum(tmp_path / "p.img"), state(tmp_path / "p.img")
+    (tmp_path / "p.hdr").write_bytes(b"HEADER, other")
+    assert state(tmp_path / "p.img") != before
+    assert checksum(tmp_path / "p.img") != sum_before
+
+
+def test_two_writers_do_not_mix_and_a_failure_leaves_the_old(tmp_path, monkeypatch):
+    file = write_whole(tmp_path / "m.json", "old")
+    assert oct(file.stat().st_mode)[-3:] == "644"
+    monkeypatch.setattr(Path, "replace", lambda self, other: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_whole(file, "new")
+    assert file.read_text() == "old"
+    assert [f.name for f in tmp_path.iterdir()] == ["m.json"]

@@ -129,11 +129,15 @@ def test_patients_hash_head_and_slices_are_those_of_the_json_form(pair, monkeypa
 def test_the_hash_is_kept_where_all_files_have_checksums(tmp_path):
     rows = [("training", {"image": f"{n}.nii", "patient": "P", "sha256": {f"{n}.nii": "0f" * 32}}) for n in range(5)]
     large = load_manifest(write_table(tmp_path / "m.parquet", {"name": "m", "modalities": ["t1"]}, rows))
-    kept = arrow_file(tmp_path / "m.parquet").with_suffix(".hash")
     plain = Manifest("m", tmp_path, ("t1",), {}, False, {"training": [item for _, item in rows]})
-    assert large.hash == plain.hash == kept.read_text()
+    assert large.hash == plain.hash
+    arrow = arrow_file(tmp_path / "m.parquet")
+    (kept,) = arrow.parent.glob(f"{arrow.stem}.*.hash")
+    assert kept.read_text() == plain.hash
     kept.write_text("1" * 64)
     assert load_manifest(tmp_path / "m.parquet").hash == "1" * 64
+    other = replace(large, modalities=("flair",))
+    assert other.hash == replace(plain, modalities=("flair",)).hash, "another head is not named by what is kept"
 
 
 def test_a_copy_in_another_process_reads_the_same_and_a_changed_file_is_refused(pair, tmp_path):

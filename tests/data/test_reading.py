@@ -392,3 +392,17 @@ def test_eight_threads_read_the_same(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda path: read_image(path)[1], paths * 8))
     assert all(np.array_equal(one, alone[i % len(paths)]) for i, one in enumerate(together))
+
+
+@pytest.mark.parametrize("damage", ["tail", "sum", "bit"])
+def test_a_damaged_gzip_is_unreadable_although_all_voxels_come_out(tmp_path, damage):
+    values = np.random.default_rng(0).integers(0, 9, (12, 12, 12)).astype(np.int16)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), tmp_path / "a.nii.gz")
+    content = bytearray((tmp_path / "a.nii.gz").read_bytes())
+    if damage == "tail":
+        content = content[:-4]
+    else:
+        content[-6 if damage == "sum" else -30] ^= 1
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.nii\.gz"):
+        read_image(tmp_path / "a.nii.gz")

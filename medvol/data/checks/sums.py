@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..datalist import SECTIONS
+from ..files import write_whole
 from ..manifest import find_manifest
 from .report import Report
 
@@ -47,9 +48,7 @@ def fill_checksums(path: str | Path, report: Report) -> int:
     items = [item for rows in sections if isinstance(rows, list) for item in rows if isinstance(item, dict)]
     added = sum(_fill(item, sums) for item in items)
     if added:
-        part = file.with_name(f".{file.name}.part")
-        part.write_text(_one_item_per_line(content), encoding="utf-8")
-        part.replace(file)
+        write_whole(file, _one_item_per_line(content))
     return added
 
 
