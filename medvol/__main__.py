@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after ``python -m medvol``; None for those of the process.
 
     Returns:
-        0 if all is well, 1 if a check found errors, 2 if the command could not be carried out.
+        0 if all is well, 1 if a check found errors, 2 if the command could not be carried out, 141 if its reader left.
     """
     chosen = build_parser().parse_args(arguments)
     try:
@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # a reader that has left is noticed here, and not at the interpreter's end
         return code
     except BrokenPipeError:
-        sys.stdout = None  # `... | head` has read what it wanted
-        return 0
+        sys.stdout = None  # `... | head` has read what it wanted; files are written before the text is printed
+        return 128 + 13  # as a shell reports it
     except (ValueError, OSError, ImportError) as error:
         # Every error of medvol is a sentence with a remedy; the way to the place where it arose helps nobody here.
         print(f"medvol: {error}", file=sys.stderr)

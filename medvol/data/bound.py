@@ -15,11 +15,13 @@ def parse_size(text: str) -> int:
         ValueError: it is no size, or not above 0.
 
     Example:
-        >>> parse_size("50GB"), parse_size("1.5 MiB"), parse_size("4096")
+        >>> parse_size("50GB"), parse_size("1.5 MiB"), parse_size("4096 B")
         (50000000000, 1572864, 4096)
     """
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?i?)b?\s*", text.lower())
-    size = int(float(found[1]) * _UNITS[found[2]]) if found and found[2] in _UNITS else 0
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*((?:[kmgt]i?)?b|[kmgt]i?)\s*", text.lower())
+    # Never without a unit: "50" would empty a cache that should hold 50 GB.
+    unit = found[2].removesuffix("b") if found else None
+    size = int(float(found[1]) * _UNITS[unit]) if found and unit in _UNITS else 0
     if size < 1:
         raise ValueError(f"a size must be a number and a unit (kB, MB, GB, TB, GiB ...); found {text!r}; write 50GB")
     return size

@@ -11,7 +11,7 @@ from typing import Any
 
 import medvol
 
-from .datalist import did_you_mean
+from .datalist import SECTIONS, did_you_mean
 
 _PATIENT = (
     "who the patient is: a regular expression over the path (its group is the patient), or 'case' if every case is a "
@@ -34,14 +34,18 @@ def add_manifest_command(commands: Any) -> None:
     _option(
         create, "--columns", nargs="+", metavar="NAME=PATTERN", help="columns out of the path, by regular expression"
     )
-    _option(create, "--section", default="training", help="section of all items (default %(default)s)")
+    _option(
+        create, "--section", choices=SECTIONS, default="training", help="section of all items (default %(default)s)"
+    )
     _option(create, "--case", choices=("name", "path"), default="name", help="'path' if each folder has the same names")
     _naming(create)
 
     reads = _step(steps, "import", _import, "make a manifest of a known layout or a public data set")
     reads.add_argument("layout", help="name of a layout (msd, brats, nnunet, bids ...) or of a data set's card")
     reads.add_argument("folder", help="folder of the data as they were unpacked")
-    _option(reads, "--option", nargs="+", metavar="KEY=VALUE", help="options of the layout; see docs/data/layouts.md")
+    _option(
+        reads, "--option", nargs="+", metavar="KEY=VALUE", help="options of the layout; see docs/data/layouts/README.md"
+    )
     _naming(reads)
 
     verify = _step(steps, "verify", _verify, "look at every file before training; exit code 1 if one is not fit")
@@ -65,7 +69,7 @@ def add_manifest_command(commands: Any) -> None:
     split = _step(steps, "split", _split, "deal the patients into training, validation and test, or into folds")
     _source(split)
     _option(split, "--out", required=True, help="file to write; with --folds, fold k goes to <name>_fold<k>.json")
-    _option(split, "--validation", default="0", help="patients: a number, or a share such as 20%%")
+    _option(split, "--validation", help="patients: a number, or a share such as 20%%")
     _option(split, "--test", help="the same; left out, a test section stays as it is")
     _option(split, "--folds", type=int, help="a cross-validation instead, over training and validation")
     _option(split, "--seed", type=int, default=0, help="split seed (default %(default)s)")
@@ -181,16 +185,25 @@ def _import(chosen: argparse.Namespace) -> int:
 def _verify(chosen: argparse.Namespace) -> int:
     from .checks import fill_checksums, verify
 
+    if chosen.write and (chosen.no_checksums or _own_file(chosen.manifest).suffix != ".json"):
+        raise ValueError(
+            f"--write fills checksums into a JSON manifest; found {chosen.manifest}"
+            f"{' and --no_checksums' if chosen.no_checksums else ''}; leave one of them out, or make a JSON manifest: "
+            "manifest filter <manifest> --out <file>.json"
+        )
     report = verify(
         chosen.manifest, chosen.dataset_dir, checksums=not chosen.no_checksums, duplicates=not chosen.no_duplicates,
         jobs=chosen.jobs, progress=sys.stderr.isatty(),
     )  # fmt: skip
+    # Files first: whoever reads only the head of the text still gets them.
+    written = [
+        _write(file, render()) for file, render in ((chosen.json, report.json), (chosen.html, report.html)) if file
+    ]
+    count = fill_checksums(chosen.manifest, report) if chosen.write and report.checksums else 0
     print(report.text(chosen.limit))
-    for file, render in ((chosen.json, report.json), (chosen.html, report.html)):
-        if file:
-            _write(file, render())
+    for path in written:
+        print(f"written: {path}")
     if chosen.write:
-        count = fill_checksums(chosen.manifest, report)
         print(f"{count} checksums written into {chosen.manifest}")
     return 1 if report.errors else 0
 
@@ -209,11 +222,14 @@ def _describe(chosen: argparse.Namespace) -> int:
         steps = [step for step in manifest.provenance if step.get("step") != "measure"]  # the last one counts
         manifest = replace(manifest, provenance=[*steps, {"step": "measure", "medvol": medvol.__version__}])
     description = describe(manifest, where=chosen.where)
-    print(description.text())
-    if chosen.json:
-        _write(chosen.json, description.json())
     if own:
-        print(f"columns written into {write_manifest(own, manifest)}")
+        write_manifest(own, manifest)
+    written = _write(chosen.json, description.json()) if chosen.json else None
+    print(description.text())
+    if written:
+        print(f"written: {written}")
+    if own:
+        print(f"columns written into {own}")
     return 0
 
 
@@ -221,14 +237,27 @@ def _split(chosen: argparse.Namespace) -> int:
     from .manifest import load_manifest
     from .manifest_splits import fold_manifests, split_manifest
 
+    sizes = {"--validation": chosen.validation, "--test": chosen.test, "--label_counts": chosen.label_counts or None}
+    given = [name for name, value in sizes.items() if value is not None]
+    if (chosen.folds is None) == (not given):
+        found = " and ".join([*given, "--folds"]) if given else "none"
+        raise ValueError(
+            f"split takes sizes or --folds, one of them; found {found}; for folds "
+            "beside a test section, split --test first and then fold the result"
+        )
     manifest = load_manifest(chosen.manifest, chosen.dataset_dir)
+    if manifest.sections["validation"] and chosen.folds is None and chosen.validation is None:
+        raise ValueError(
+            f"'{manifest.name}' has a validation section of its own, whose patients would go back to training; found "
+            "no --validation; give its size (0 to dissolve it)"
+        )
     if chosen.folds is not None:
         out = Path(chosen.out)
         for k, fold in enumerate(fold_manifests(manifest, chosen.folds, chosen.seed, chosen.stratify)):
             _made(out.with_name(f"{out.stem}_fold{k}{out.suffix}"), fold)
         return 0
     split = split_manifest(
-        manifest, chosen.validation, chosen.test, chosen.seed, chosen.stratify, chosen.label_counts,
+        manifest, chosen.validation or 0, chosen.test, chosen.seed, chosen.stratify, chosen.label_counts,
         chosen.subset_seed, chosen.redeal_test,
     )  # fmt: skip
     return _made(chosen.out, split)
@@ -287,8 +316,11 @@ def _made(out: str | Path, manifest: Any) -> int:
     path = Path(out).expanduser()
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(f"--out must be a file in a folder that exists; there is no {path.parent}; make it")
+    if path.suffix not in (".json", ".parquet") or path.is_dir():
+        raise ValueError(f"--out must be a file that ends with .json or .parquet; found {out}; name one")
+    written = write_manifest(path, manifest)
     print(describe(manifest).text())
-    print(f"written: {write_manifest(path, manifest)}")
+    print(f"written: {written}")
     return 0
 
 
@@ -303,12 +335,12 @@ def _own_file(manifest: str) -> Path:
 def _label_map(pairs: list[str] | None) -> dict[str, int]:
     found = as_values(pairs or [])
     for name, value in found.items():
-        if not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, int):
             raise ValueError(f"--label_map must be NAME=INTEGER; found {name}={value}; write for instance tumor=1")
     return found
 
 
-def _write(file: str, text: str) -> None:
+def _write(file: str, text: str) -> Path:
     path = Path(file).expanduser().absolute()
     part = path.with_name(f".{path.name}.part")
     try:
@@ -317,7 +349,7 @@ def _write(file: str, text: str) -> None:
     except OSError as error:
         part.unlink(missing_ok=True)
         raise OSError(f"a report goes to a file in a folder one can write to; {path} refused ({error})") from error
-    print(f"written: {path}")
+    return path
 
 
 def _size(count: int) -> str:

@@ -9,7 +9,7 @@ from medvol.data.bound import parse_size, size_bound
         ("50GB", 50 * 10**9),
         ("50 GiB", 50 * 2**30),
         ("1.5t", 1500 * 10**9),
-        ("10", 10),
+        ("10B", 10),
         ("2kb", 2000),
         ("3MIB", 3 * 2**20),
     ],
@@ -18,7 +18,7 @@ def test_sizes(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "GB", "-1GB", "5 PB", "1,5GB", "0", "0.1", "5iB", "nan"])
+@pytest.mark.parametrize("text", ["", "GB", "10", "-1GB", "5 PB", "1,5GB", "0", "0.1", "5iB", "nan"])
 def test_what_is_no_size(text):
     with pytest.raises(ValueError, match=r"a size must be .*; found .*; write 50GB"):
         parse_size(text)

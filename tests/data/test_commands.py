@@ -161,3 +161,36 @@ def test_json_and_parquet_hold_the_same(scans: Path) -> None:
     assert main(["manifest", "filter", str(mine), "--out", str(table)]) == 0
     assert main(["manifest", "filter", str(table), "--out", str(back)]) == 0
     assert json.loads(back.read_text()) == json.loads(mine.read_text())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["split"], "found none"),
+        (["split", "--folds", "3", "--test", "20%"], "found --test and --folds"),
+        (["verify", "--write", "--no_checksums"], "--no_checksums"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(scans: Path, words: list[str], message: str, capsys) -> None:
+    create(scans, scans / "mine.json")
+    capsys.readouterr()
+    out = ["--out", str(scans / "x.json")] if words[0] == "split" else []
+    assert main(["manifest", words[0], str(scans / "mine.json"), *words[1:], *out]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(scans.glob("x*"))
+
+
+def test_a_validation_section_is_not_dissolved_in_silence(scans: Path, capsys: pytest.CaptureFixture) -> None:
+    mine, first, second = (str(scans / f"{name}.json") for name in ("mine", "first", "second"))
+    create(scans, Path(mine))
+    assert main(["manifest", "split", mine, "--validation", "2", "--out", first]) == 0
+    assert main(["manifest", "split", first, "--test", "1", "--out", second]) == 2
+    assert "validation section of its own" in capsys.readouterr().err
+    assert main(["manifest", "split", first, "--test", "1", "--validation", "2", "--out", second]) == 0
+
+
+@pytest.mark.parametrize("name", ["mine", "mine.csv", ""])
+def test_a_manifest_needs_its_suffix(scans: Path, name: str, capsys: pytest.CaptureFixture) -> None:
+    assert create(scans, scans / name) == 2
+    assert ".json or .parquet" in capsys.readouterr().err
+    assert not list(scans.glob(".*"))

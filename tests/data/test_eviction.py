@@ -97,7 +97,7 @@ def test_clear(root):
 
 
 def test_a_bound_is_kept_while_filling(root, monkeypatch):
-    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000")
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000B")
     for number in range(5, 40):
         make_room(entry(root / f"volumes/{number}.pt", age=900.0 - number), 100)
         held = len(left(root / "volumes"))
@@ -108,7 +108,7 @@ def test_a_bound_is_kept_while_filling(root, monkeypatch):
 
 
 def test_a_folder_is_not_searched_for_every_entry(root, monkeypatch):
-    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "100000")
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "100000B")
     looks = []
     monkeypatch.setattr(eviction, "_shrink", lambda *_: looks.append(1) or 500)
     for _ in range(100):
@@ -117,7 +117,7 @@ def test_a_folder_is_not_searched_for_every_entry(root, monkeypatch):
 
 
 def test_what_other_processes_added_counts(root, monkeypatch):
-    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000")
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000B")
     make_room(root / "volumes/0.pt", 0)
     for number in range(10, 30):
         entry(root / f"volumes/{number}.pt", age=900.0 - number)  # as by another process
@@ -126,7 +126,7 @@ def test_what_other_processes_added_counts(root, monkeypatch):
 
 
 def test_a_bound_below_the_run_warns_once(root, monkeypatch):
-    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000")
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000B")
     monkeypatch.setattr(eviction, "STARTED", time.time() - 800)
 
     def fill():
@@ -140,7 +140,7 @@ def test_a_bound_below_the_run_warns_once(root, monkeypatch):
 
 
 def test_no_warning_where_the_run_fits(root, monkeypatch):
-    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000")
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "1000B")
     monkeypatch.setattr(eviction, "STARTED", time.time() - 800)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -150,7 +150,7 @@ def test_no_warning_where_the_run_fits(root, monkeypatch):
 
 
 def test_an_entry_above_the_bound_stays(root, monkeypatch):
-    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "50")
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "50B")
     make_room(entry(root / "volumes/big.pt"), 100)
     assert left(root / "volumes") == ["big.pt"]
 
