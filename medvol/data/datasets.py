@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -119,8 +120,10 @@ class StreamDataset(Dataset):
                 item = self.shards.read(index, entry, whole=self._chunked_from is None)
             else:
                 item = self._load(entry)
-            self._random.set_random_state(seed=_seed_of(self.seed, position))
-            return _untracked(self._random(item))
+            seed = _seed_of(self.seed, position)
+            self._random.set_random_state(seed=seed)
+            with _global_generators(seed):
+                return _untracked(self._random(item))
 
     def _load(self, item: Any) -> Any:
         # Copies, because a transform may work in place.
@@ -217,6 +220,21 @@ def _untracked(sample: Any) -> Any:
     if isinstance(sample, Mapping):
         return {key: _untracked(value) for key, value in sample.items()}
     return [_untracked(value) for value in sample] if isinstance(sample, list) else sample
+
+
+@contextlib.contextmanager
+def _global_generators(seed: int) -> Iterator[None]:
+    # Some transforms, those of torchvision among them, draw from these: else another worker draws other numbers.
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (what those transforms use)
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
 
 
 @contextlib.contextmanager

@@ -1,4 +1,5 @@
 import pickle
+import random
 from itertools import islice
 
 import nibabel as nib
@@ -16,6 +17,7 @@ from monai.transforms import (
     OneOf,
     RandFlipd,
     RandGaussianNoised,
+    RandLambdad,
     RandomizableTransform,
     RandScaleIntensityd,
     RandSpatialCropd,
@@ -408,3 +410,20 @@ def test_workers_change_nothing_in_chunks(items, tmp_path):
     for expected, *others in zip(*streams, strict=True):
         for found in others:
             same(found, expected)
+
+
+def draw_globally(image):
+    return image + torch.rand(1) + np.random.random() + random.random()  # noqa: NPY002
+
+
+def test_transforms_that_draw_from_the_global_generators_are_seeded_too_and_leave_them_alone(tmp_path):
+    transform = Compose([RandLambdad("image", func=draw_globally, prob=1.0)])
+    dataset = StreamDataset([{"image": torch.zeros(1, 2, 2, 2)}], transform, 0, tmp_path)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    one = dataset[0, 3]["image"]
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(6)
+    np.random.seed(6)  # noqa: NPY002
+    assert torch.equal(dataset[0, 3]["image"], one)
+    assert not torch.equal(dataset[0, 4]["image"], one)
