@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 import medvol
-from medvol.data.commands import add_cache_command, add_manifest_command, as_values
+from medvol.bundles.commands import add_bundle_commands, overrides_of
+from medvol.data.commands import add_cache_command, add_manifest_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -19,23 +20,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="command", required=True)
     add_manifest_command(commands)
     add_cache_command(commands)
-    shards = commands.add_parser("shards", help="write what a bundle's pre-processing makes of its training data")
-    shards.add_argument("bundle", help="name, folder or config of a bundle")
-    shards.add_argument("--out", required=True, help="folder of the shards; a stopped command goes on there")
-    shards.add_argument("--samples_per_shard", "--samples-per-shard", type=int, default=100)
-    shards.add_argument("--jobs", type=int, default=1, help="processes (default %(default)s)")
-    shards.add_argument("--option", nargs="+", default=[], metavar="KEY=VALUE", help="the bundle's keys: manifest=...")
-    shards.set_defaults(run=_shards)
+    add_bundle_commands(commands)
     return parser
-
-
-def _shards(chosen: argparse.Namespace) -> int:
-    from medvol.bundles.shards import write_bundle_shards  # torch loads only where it is used
-
-    options = as_values(chosen.option)
-    folder = write_bundle_shards(chosen.bundle, chosen.out, chosen.samples_per_shard, chosen.jobs, **options)
-    print(f"written: {folder}; read them with --shards {chosen.out} and the same options")
-    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,8 +33,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if all is well, 1 if a check found errors, 2 if the command could not be carried out, 141 if its reader left.
     """
-    chosen = build_parser().parse_args(arguments)
+    parser = build_parser()
+    chosen, rest = parser.parse_known_args(arguments)
+    if rest and getattr(chosen, "overrides", None) is None:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
+        if rest:
+            chosen.overrides = overrides_of(rest)
         code = chosen.run(chosen)
         sys.stdout.flush()  # a reader that has left is noticed here, and not at the interpreter's end
         return code

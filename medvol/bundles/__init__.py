@@ -1,13 +1,32 @@
-"""Find, guard and run bundles."""
+"""Find, guard, run and inspect bundles; preview, embed, export, pack and fetch what they make."""
 
 from __future__ import annotations
 
-from .guard import guard
-from .identity import run_hash
-from .inherit import results_dir
-from .refusal import GuardError
-from .root import bundle_root, running_workflow
-from .run import run
-from .runs import passport
+import importlib
+from typing import Any
 
-__all__ = ["GuardError", "bundle_root", "guard", "passport", "results_dir", "run", "run_hash", "running_workflow"]
+# Names load on first use: the command line parses its words before torch is needed.
+_PLACES = {
+    "GuardError": "refusal",
+    "bundle_root": "root",
+    "guard": "guarding",
+    "passport": "runs",
+    "results_dir": "inherit",
+    "run": "running",
+    "run_hash": "identity",
+    "running_workflow": "root",
+}
+
+__all__ = list(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'medvol.bundles' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"medvol.bundles.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

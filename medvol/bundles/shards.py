@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ConfigParser
-
 from medvol.data.shard_writer import write_shards
-from medvol.networks import find_bundle
 
-from .keys import config_problems, plain_values
+from .keys import config_problems
+from .opening import open_bundle
 from .refusal import refuse
 
 
@@ -36,13 +34,9 @@ def write_bundle_shards(
         ValueError: see :func:`medvol.data.shard_writer.write_shards`.
         OSError: the folder takes no file, or the disk is full.
     """
-    path = Path(bundle)
-    file = path if path.is_file() else find_bundle(str(bundle)) / "train.json"
-    original = ConfigParser.load_config_file(file)
-    parser = ConfigParser(original)
-    for key, value in {**overrides, **plain_values(overrides), "shards": None}.items():
-        parser[key] = value
-    if problems := config_problems(parser.config, original):
+    opened = open_bundle(bundle, overrides={**overrides, "shards": None})
+    parser = opened.parser
+    if problems := config_problems(parser.config, opened.original):
         refuse("only keys that something reads, with values of their type", "; ".join(problems), "correct the name")
     try:
         items = parser.get_parsed_content("data").items("training", modalities=parser.config.get("modalities"))

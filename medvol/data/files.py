@@ -87,8 +87,8 @@ def checksum(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file at once, so that no reader meets half of it and two writers do not mix.
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file at once, text in UTF-8, so that no reader meets half of it and two writers do not mix.
 
     Raises:
         OSError: the folder takes no file.
@@ -96,8 +96,8 @@ def write_whole(path: Path, text: str) -> Path:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     part = Path(name)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
         part.chmod(path.stat().st_mode if path.exists() else 0o666 & ~_mask())
         part.replace(path)
     except BaseException:

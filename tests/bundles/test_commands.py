@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from medvol.__main__ import build_parser, main
+from medvol.bundles.commands import overrides_of
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        ("--steps 3", {"steps": 3}),
+        ("--learning_rate 1e-3", {"learning_rate": 1e-3}),
+        ("--train#trainer#clip_norm 2.0", {"train::trainer::clip_norm": 2.0}),
+        ("--modalities ['t1','t2']", {"modalities": ["t1", "t2"]}),
+        ("--mlflow false", {"mlflow": "false"}),
+        ("--restart --steps=2", {"restart": True, "steps": 2}),
+        ("--offset -3", {"offset": -3}),
+    ],
+)
+def test_overrides_are_read_as_monai_reads_them(words: str, value: dict) -> None:
+    assert overrides_of(words.split()) == value
+
+
+def test_a_value_without_a_key_is_refused(capsys: pytest.CaptureFixture) -> None:
+    assert main(["show", "cpc3d", "loose"]) == 2
+    assert "--key value" in capsys.readouterr().err
+
+
+def test_commands_without_overrides_refuse_unknown_options(capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["list", "--steps", "3"])
+    assert stopped.value.code == 2
+    assert "--steps" in capsys.readouterr().err
+
+
+def test_options_of_a_bundle_are_never_taken_for_a_shortened_one_of_ours(tmp_path: Path) -> None:
+    chosen, rest = build_parser().parse_known_args(["check", "cpc3d", "--estimate", "3"])
+    assert (chosen.estimate_steps, rest) == (5, ["--estimate", "3"])
+
+
+def test_reading_the_words_does_not_load_torch() -> None:
+    build_parser()
+    place = sys.modules["medvol.bundles.commands"].__dict__
+    assert not {"torch", "monai"} & set(place)
