@@ -28,6 +28,7 @@ from filelock import FileLock
 
 from .entries import mapped, read_entry, refusal, write_entry
 from .files import is_there, state
+from .sources import source_hash
 
 # Inside these packages the version says what a class does; elsewhere only its source file does.
 _VERSIONED = ("monai", "torch", "numpy", "builtins")
@@ -305,7 +306,5 @@ def _source(thing: Any) -> tuple[str, str, str]:
         file = None
     if file is None or not file.is_file():  # typed in at a prompt or in a notebook
         return module, thing.__qualname__, _typed_in(thing)
-    # In a package the neighbors count, too: what a class does may stand in a module beside its own.
-    files = sorted(file.parent.glob("*.py")) if (file.parent / "__init__.py").is_file() else [file]
-    text = b"".join(hashlib.sha256(each.read_bytes()).digest() for each in files)
-    return module, thing.__qualname__, hashlib.sha256(text).hexdigest()
+    modules = {each.__module__ for each in getattr(thing, "__mro__", ())} | {module}
+    return module, thing.__qualname__, source_hash(modules, _VERSIONED)
