@@ -281,11 +281,16 @@ def _filter(chosen: argparse.Namespace) -> int:
 
 
 def _cache_show(chosen: argparse.Namespace) -> int:
+    from .bound import size_bound
     from .cache import cache_root
     from .eviction import cache_usage
 
+    bound = size_bound()
+    if cache_root().is_file():
+        raise NotADirectoryError(f"the cache must be a folder; found a file at {cache_root()}; set MEDVOL_CACHE")
     found = cache_usage()
-    print(f"cache: {cache_root()} (MEDVOL_CACHE moves it, MEDVOL_CACHE_SIZE bounds it)")
+    limit = "MEDVOL_CACHE_SIZE bounds it" if bound is None else f"bounded by MEDVOL_CACHE_SIZE to {_size(bound)}"
+    print(f"cache: {cache_root()} (MEDVOL_CACHE moves it, {limit})")
     for usage in found:
         print(f"  {usage.kind:<12} {usage.entries:>8} entries {_size(usage.bytes):>10}")
     print(f"  {'all':<12} {sum(u.entries for u in found):>8} entries {_size(sum(u.bytes for u in found)):>10}")

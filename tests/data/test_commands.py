@@ -155,6 +155,23 @@ def test_cache_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert not (tmp_path / "volumes" / "a.pt").exists()
 
 
+def test_cache_show_reads_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("MEDVOL_CACHE", str(tmp_path))
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "50GB")
+    assert main(["cache", "show"]) == 0
+    assert "to 50.0 GB" in capsys.readouterr().out
+    monkeypatch.setenv("MEDVOL_CACHE_SIZE", "abc")
+    assert main(["cache", "show"]) == 2
+    assert "MEDVOL_CACHE_SIZE" in capsys.readouterr().err
+    monkeypatch.delenv("MEDVOL_CACHE_SIZE")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEDVOL_CACHE", str(tmp_path / "file"))
+    assert main(["cache", "show"]) == 2
+    assert "must be a folder" in capsys.readouterr().err
+
+
 def test_json_and_parquet_hold_the_same(scans: Path) -> None:
     mine, table, back = (scans / name for name in ("mine.json", "mine.parquet", "back.json"))
     create(scans, mine)
