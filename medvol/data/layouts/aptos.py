@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..manifest import Manifest
 from .patients import check_rule, patient_of
-from .rows import make_items, read_table, sort_into, states
+from .rows import make_items, read_table, states, table_manifest
 
 GRADES = ("none", "mild", "moderate", "severe", "proliferative")
 
@@ -49,13 +49,14 @@ def import_aptos(
         targets=states(frame[["diagnosis"]].set_axis(["retinopathy"], axis=1), grades, "train.csv"),
     )
     sections = ["training"] * len(items)
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected="train_images/",
+        partial=partial,
         modalities=("red", "green", "blue"),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, sections, expected="train_images/", partial=partial),
         description="APTOS 2019: fundus photographs of Aravind Eye Hospital, graded for diabetic retinopathy",
         reference="Asia Pacific Tele-Ophthalmology Society 2019, kaggle.com/c/aptos2019-blindness-detection",
         licence="rules of the challenge",

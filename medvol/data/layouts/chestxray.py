@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..manifest import Manifest
-from .rows import check_flags, columns, find_table, make_items, read_table, sexes, sort_into, states, years
+from .rows import check_flags, columns, find_table, make_items, read_table, sexes, states, table_manifest, years
 
 FINDINGS = (
     "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Effusion", "Emphysema", "Fibrosis", "Hernia",
@@ -61,13 +61,13 @@ def import_chestxray(
         ),
     )
     sections = _sections(folder, images) if official_split else ["training"] * len(items)
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
-        modalities=("xray",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, sections, expected="images/ or images_001/images/ ...", partial=partial),
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected="images/ or images_001/images/ ...",
+        partial=partial,
         description="ChestX-ray14: frontal chest radiographs of the NIH Clinical Center, findings mined from reports",
         reference="Wang et al. 2017, CVPR, doi:10.1109/CVPR.2017.369",
         licence="no restriction; link https://nihcc.app.box.com/v/ChestXray-NIHCC, cite Wang et al. 2017, acknowledge "

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..manifest import Manifest
-from .rows import check_flags, columns, find_table, make_items, read_table, sexes, sort_into, states, years
+from .rows import check_flags, columns, find_table, make_items, read_table, sexes, states, table_manifest, years
 
 OBSERVATIONS = (
     "No Finding", "Enlarged Cardiomediastinum", "Cardiomegaly", "Lung Opacity", "Lung Lesion", "Edema",
@@ -90,13 +90,13 @@ def import_chexpert(
             found = _items(read_table(folder, "chexpert", ("Path", *OBSERVATIONS), *files), files[0], derive_no_finding)
             items += found
             sections += [section] * len(found)
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
-        modalities=("xray",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, sections, expected="train/patient00001/study1/", partial=partial),
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected="train/patient00001/study1/",
+        partial=partial,
         description="CheXpert: chest radiographs, 14 observations from reports (training) or readers (the rest)",
         reference="Irvin et al. 2019, AAAI, arXiv:1901.07031",
         licence="Stanford research use agreement; registration",

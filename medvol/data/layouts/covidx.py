@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..manifest import Manifest
-from .rows import columns, make_items, sort_into
+from .rows import columns, make_items, table_manifest
 
 _LISTS = {"train": "training", "val": "validation", "test": "test"}
 # File names may hold spaces; the three other words never do.
@@ -64,13 +64,13 @@ def import_covidx(folder: str | Path, *, name: str | None = None, suffix: str = 
         columns=columns(source=rows[3]),
     )
     sections = rows["part"].map(_LISTS).tolist()
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
-        modalities=("xray",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, sections, expected="train/ and test/", partial=partial),
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected="train/ and test/",
+        partial=partial,
         description="COVIDx: chest radiographs put together out of several sources, which differ by class",
         reference="Wang, Lin, Wong 2020, Scientific Reports 10:19549, arXiv:2003.09871; and each source",
         licence="each source's own, partly non-commercial",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..manifest import Manifest
-from .rows import columns, find_table, make_items, read_table, sexes, sort_into, states, years
+from .rows import columns, find_table, make_items, read_table, sexes, states, table_manifest, years
 
 _SECTIONS = {"train": "training", "valid": "validation"}
 _METADATA = {"train": "train_metadata.csv", "valid": "validation_metadata.csv"}
@@ -65,15 +65,14 @@ def import_ctrate(folder: str | Path, *, name: str | None = None, partial: bool 
         names = list(labels.columns)
         items += _items(folder, inner, part, frame["VolumeName"], states(labels, _CELLS, file))
         sections += [section] * (len(items) - len(sections))
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected=f"{inner}train/train_1/train_1_a/ (or train_fixed)",
+        partial=partial,
         modalities=("ct",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(
-            folder, items, sections, expected=f"{inner}train/train_1/train_1_a/ (or train_fixed)", partial=partial
-        ),
         description="CT-RATE: non-contrast chest CT, several reconstructions per scan, labels predicted from reports",
         reference="Hamamci et al. 2024, arXiv:2403.17834",
         licence="CC BY-NC-SA 4.0; gated, no redistribution",

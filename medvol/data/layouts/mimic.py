@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..manifest import Manifest
 from .chexpert import OBSERVATIONS, STATES, read_states
-from .rows import check_flags, columns, find_table, make_items, read_table, sort_into
+from .rows import check_flags, columns, find_table, make_items, read_table, table_manifest
 
 _SECTIONS = {"train": "training", "validate": "validation", "test": "test"}
 _KEYS = ("subject_id", "study_id")
@@ -70,13 +70,13 @@ def import_mimic(
         targets=_targets(folder, split, labeler, derive_no_finding),
         columns=columns(view=_views(folder, split), study="s" + split["study_id"], **more),
     )
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
-        modalities=("xray",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, section.tolist(), expected="files/p10/p10000032/s50414267/", partial=partial),
+    return table_manifest(
+        folder,
+        name,
+        items,
+        section.tolist(),
+        expected="files/p10/p10000032/s50414267/",
+        partial=partial,
         description="MIMIC-CXR: chest radiographs of an emergency department, observations mined from reports",
         reference="Johnson et al. 2019, Scientific Data 6:317; arXiv:1901.07042",
         licence="PhysioNet credentialed health data; no redistribution",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..manifest import Manifest
-from .rows import columns, make_items, sort_into
+from .rows import columns, make_items, table_manifest
 
 _LISTS = {"train_image_paths.csv": "training", "valid_image_paths.csv": "validation"}
 _PATH = r"((?:train|valid)/(XR_[A-Z]+)/(patient\d+)/(study\d+)_(positive|negative)/([^/]+)\.[^./]+)$"
@@ -58,13 +58,13 @@ def import_mura(folder: str | Path, *, name: str | None = None, partial: bool = 
         columns=columns(study=study, region=parts[1].str.removeprefix("XR_").str.lower()),
     )
     sections = [_LISTS[file] for file, _ in paths.index]
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
-        modalities=("xray",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, sections, expected="train/XR_WRIST/patient00001/", partial=partial),
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected="train/XR_WRIST/patient00001/",
+        partial=partial,
         description="MURA: radiographs of seven regions of the upper limb, normal or abnormal by study",
         reference="Rajpurkar et al. 2018, MIDL, arXiv:1712.06957",
         licence="Stanford research use agreement; registration",

@@ -7,7 +7,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from ..manifest import Manifest
-from .rows import sort_into
+from .rows import table_manifest
 
 _UNKNOWN = {"no indexing"}
 
@@ -48,13 +48,13 @@ def import_openi(
         )
     items = [item for report in reports for item in _items(report, folder, images)]
     sections = ["training"] * len(items)
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
-        modalities=("xray",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, sections, expected=f"{images}/*.png", partial=partial),
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected=f"{images}/*.png",
+        partial=partial,
         description="Open-I, Indiana University: chest radiographs with reports, frontal and lateral",
         reference="Demner-Fushman et al. 2016, JAMIA 23(2):304-310",
         licence="open download from the NLM; CC BY-NC-ND 4.0 as stated by others, check at openi.nlm.nih.gov",

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ..datalist import SECTIONS
+from ..manifest import Manifest
 
 _LOOKED_AT = 100  # images that are looked for before an import goes on
 _OLDEST = 120  # years; ChestX-ray14 has ages such as 412
@@ -195,6 +196,37 @@ def sort_into(
         if keep:
             dealt[section].append(item)
     return dealt
+
+
+def table_manifest(
+    folder: Path,
+    name: str | None,
+    items: Sequence[dict[str, Any]],
+    sections: Sequence[str],
+    *,
+    expected: str,
+    partial: bool,
+    modalities: tuple[str, ...] = ("xray",),
+    **facts: Any,
+) -> Manifest:
+    """Return the manifest of a public table of images without label maps.
+
+    Args:
+        folder: root of the paths, and the manifest's name if there is no ``name``.
+        name: name of the manifest.
+        items: see :func:`sort_into`, as the next three.
+        sections: the section of each item.
+        expected: where the images should be.
+        partial: leave out items whose image is not there.
+        modalities: names of the channels.
+        **facts: further fields of the manifest, such as ``reference`` and ``targets``.
+
+    Raises:
+        FileNotFoundError: see :func:`sort_into`.
+        ValueError: see :func:`sort_into`.
+    """
+    dealt = sort_into(folder, items, sections, expected=expected, partial=partial)
+    return Manifest(name or folder.resolve().name, folder, modalities, {}, False, dealt, **facts)
 
 
 def _exists(folder: Path, item: Mapping[str, Any]) -> bool:

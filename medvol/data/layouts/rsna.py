@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ..manifest import Manifest
-from .rows import columns, find_table, make_items, read_table, sort_into
+from .rows import columns, find_table, make_items, read_table, table_manifest
 
 _MAPPING = "pneumonia-challenge-dataset-mappings_2018.json"
 _BOX = ("x", "y", "width", "height")
@@ -68,13 +68,13 @@ def import_rsna(folder: str | Path, *, name: str | None = None, partial: bool = 
         columns=columns(num_boxes=boxes.str.count(";").add(1).where(boxes != "", 0), boxes=boxes, **more),
     )
     sections = ["training"] * len(items)
-    return Manifest(
-        name=name or folder.resolve().name,
-        root=folder,
-        modalities=("xray",),
-        label_map={},
-        synthetic=False,
-        sections=sort_into(folder, items, sections, expected="stage_2_train_images/", partial=partial),
+    return table_manifest(
+        folder,
+        name,
+        items,
+        sections,
+        expected="stage_2_train_images/",
+        partial=partial,
         description="RSNA pneumonia detection challenge 2018: frontal views of ChestX-ray14, boxes by radiologists",
         reference="Shih et al. 2019, Radiology: Artificial Intelligence 1(1):e180041; Wang et al. 2017, CVPR",
         licence="academic, commercial and non-commercial use with attribution, see the RSNA challenge page",
