@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from medvol import bundles
+from medvol.engines import Trainer, TrainingSuite
 
 
 def rows(path: Path) -> list[dict]:
@@ -107,15 +108,29 @@ def test_equal_runs_give_equal_bytes_and_a_finished_one_is_skipped(
 
 
 def test_an_unfinished_run_goes_on(overrides: Callable[..., dict], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Same hash and unfinished: the same folder, the same weights as the uninterrupted run."""
-    whole = bundles.run("cpc3d", **overrides("cpc3d", steps=4, run_name="whole"))
-    folder = bundles.run("cpc3d", **overrides("cpc3d", steps=4, run_name="cut"))
-    state = (folder / "last.pt").read_bytes()
-    assert (folder / "model.pt").read_bytes() == (whole / "model.pt").read_bytes()
-    (folder / "passport.json").unlink()
-    (folder / "model.pt").unlink()
-    assert state
-    assert bundles.run("cpc3d", **overrides("cpc3d", steps=4, run_name="cut")) == folder
+    """Same hash and cut after two of four steps: two more in the same folder, and the weights of an uncut run."""
+    more = {"steps": 4, "train::handlers::0::save_every_steps": 1}
+    whole = bundles.run("cpc3d", **overrides("cpc3d", **more, run_name="whole"))
+    made: list[int] = []
+
+    def stepped(suite: TrainingSuite, engine: Trainer) -> None:
+        made.append(engine.state.step)
+
+    def cut(suite: TrainingSuite, engine: Trainer) -> None:
+        if len(made) == 2:
+            raise KeyboardInterrupt("cut")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TrainingSuite, "_optimizer_stepped", stepped)
+        patched.setattr(TrainingSuite, "_gradients_ready", cut)
+        with pytest.raises(KeyboardInterrupt):
+            bundles.run("cpc3d", **overrides("cpc3d", **more, run_name="cut"))
+    folder = whole.with_name("cut")
+    assert (folder / "last.pt").is_file()
+    assert not (folder / "model.pt").exists()
+    monkeypatch.setattr(TrainingSuite, "_optimizer_stepped", stepped)
+    assert bundles.run("cpc3d", **overrides("cpc3d", **more, run_name="cut")) == folder
+    assert made == [1, 2, 3, 4]
     assert (folder / "model.pt").read_bytes() == (whole / "model.pt").read_bytes()
 
 
