@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from .components import crossed_components
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -18,21 +20,22 @@ class Interval:
         low: lower end.
         high: upper end.
         df: degrees of freedom of the t distribution.
+        p: two-sided p-value of a mean of zero.
     """
 
     mean: float
     low: float
     high: float
     df: float
+    p: float
 
 
 def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     """Confidence interval of a mean difference with random seeds crossed with random patients.
 
-    The variance of the grand mean of ``D[s, p]`` in the two-way random model without replication is estimated by
-    ``v = (MS_seed + MS_patient - MS_residual) / (S P)`` with Satterthwaite's degrees of freedom,
-    ``v^2 / sum((MS_i / (S P))^2 / df_i)`` (Satterthwaite, Biometrics Bulletin 2, 1946). A ``v`` that is not positive is
-    replaced by the larger of the first two terms alone, with its own degrees of freedom.
+    The variance of the grand mean and its degrees of freedom are those of
+    :meth:`medvol.metrics.components.Components.variance_of_mean`. Differences that are all equal give an interval of
+    width zero: there is nothing to estimate a spread from.
 
     Args:
         differences: ``(S, P)``, score of the arm minus score of scratch, of replicate ``s`` on patient ``p``.
@@ -44,27 +47,14 @@ def crossed_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
     Example:
         >>> crossed_interval([[1.0, 1.0], [1.0, 1.0]]).mean
         1.0
+        >>> crossed_interval([[0.0, 0.0], [0.0, 0.0]]).p
+        1.0
     """
-    d = np.asarray(differences, dtype=np.float64)
-    if d.ndim != 2 or min(d.shape) < 2 or not np.isfinite(d).all():
-        found = f"shape {d.shape}, {int((~np.isfinite(d)).sum())} values not finite"
-        raise ValueError(f"expected finite differences of at least 2 seeds x 2 patients; found {found}; add replicates")
-    seeds, patients = d.shape
-    mean, rows, columns = d.mean(), d.mean(1, keepdims=True), d.mean(0, keepdims=True)
-    squares = np.array(
-        [
-            patients * ((rows - mean) ** 2).sum() / (seeds - 1),
-            seeds * ((columns - mean) ** 2).sum() / (patients - 1),
-            ((d - rows - columns + mean) ** 2).sum() / ((seeds - 1) * (patients - 1)),
-        ]
-    )
-    parts = squares / d.size
-    dfs = np.array([seeds - 1, patients - 1, (seeds - 1) * (patients - 1)], dtype=np.float64)
-    variance = parts[0] + parts[1] - parts[2]
+    parts = crossed_components(differences)
+    variance, df = parts.variance_of_mean()
     if variance > 0:
-        df = float(variance**2 / (parts**2 / dfs).sum())
+        half = float(stats.t.ppf(0.5 + level / 2, df) * np.sqrt(variance))
+        p = float(2 * stats.t.sf(abs(parts.mean) / np.sqrt(variance), df))
     else:
-        larger = int(parts[1] > parts[0])
-        variance, df = parts[larger], float(dfs[larger])
-    half = float(stats.t.ppf(0.5 + level / 2, df) * np.sqrt(variance)) if variance > 0 else 0.0
-    return Interval(float(mean), float(mean) - half, float(mean) + half, df)
+        half, p = 0.0, float(parts.mean == 0)
+    return Interval(parts.mean, parts.mean - half, parts.mean + half, df, p)
