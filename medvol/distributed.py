@@ -13,6 +13,7 @@ from torch import Tensor
 __all__ = [
     "all_sum",
     "barrier",
+    "bfloat16_units",
     "broadcast_object",
     "device",
     "finalize",
@@ -127,6 +128,25 @@ def device(name: str = "auto") -> torch.device:
     if found.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f'expected a CUDA device for {name!r}, found none; use "cpu" or "auto"')
     return found
+
+
+def bfloat16_units(device: torch.device) -> tuple[str, ...]:
+    """Return the names of the parts of a processor that calculate in bfloat16, () where it would be emulated.
+
+    Args:
+        device: a device of this machine.
+
+    Example:
+        >>> bfloat16_units(torch.device("meta"))
+        ()
+    """
+    if device.type == "cuda":
+        return ("CUDA",) if torch.cuda.is_bf16_supported(including_emulation=False) else ()
+    if device.type != "cpu":
+        return ()
+    # Private names in torch, so they may be absent in some version.
+    probes = {"AMX": "_is_amx_tile_supported", "AVX512-BF16": "_is_avx512_bf16_supported"}
+    return tuple(unit for unit, name in probes.items() if hasattr(torch.cpu, name) and getattr(torch.cpu, name)())
 
 
 def _communicable(x: Tensor) -> Tensor:

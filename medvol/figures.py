@@ -1,4 +1,4 @@
-"""Drawing: training curves, and slices with the outlines of labels; colors are those of Okabe and Ito."""
+"""Drawing: training curves, slices with outlines and boxes; colors are those of Okabe and Ito."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "save_curves", "save_overlay"]
+__all__ = ["COLORS", "add_box", "add_outline", "mark_ends", "save_curves", "save_overlay", "show_plane"]
 
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
 """Okabe and Ito's palette, distinguishable with every common form of color blindness; black and white are left out."""
@@ -124,7 +124,7 @@ def save_overlay(
         volume, *maps = (None if x is None else _stand_up(x, ras)[..., None] for x in (volume, *maps))
         spacing = (*(spacing if ras else spacing[::-1]), 1.0)
     predicted, labeled = maps
-    cuts = _cuts(volume.shape, labeled, predicted)
+    cuts = find_cuts(volume.shape, labeled, predicted)
     wide = [[axis for axis in range(3) if axis != normal] for normal in cuts]
     widths = [volume.shape[a] * spacing[a] for a, _ in wide]
     height = max(volume.shape[b] * spacing[b] for _, b in wide)
@@ -135,7 +135,7 @@ def save_overlay(
     colors = {value: COLORS[number % len(COLORS)] for number, value in enumerate(sorted({*values, *named} - {0}))}
     gray = (float(np.percentile(volume, 0.5)), float(np.percentile(volume, 99.5)))
     for panel, (normal, index), (across, up) in zip(axes.flat, cuts.items(), wide, strict=True):
-        planes = [None if x is None else np.take(x, index, axis=normal).T for x in (volume, predicted, labeled)]
+        planes = [None if x is None else np.take(x, index, axis=normal) for x in (volume, predicted, labeled)]
         _draw_slice(panel, planes, (spacing[across], spacing[up]), colors, gray)
         _name_axes(panel, normal, index, (across, up), ras, is_volume=is_volume)
     _legend(figure, {named.get(v, f"label {v}"): colors[v] for v in values}, predicted is not None, labeled is not None)
@@ -159,7 +159,7 @@ def _stand_up(plane: np.ndarray, ras: bool) -> np.ndarray:
     return plane if ras else plane[::-1].T
 
 
-def _cuts(shape: tuple[int, ...], reference: np.ndarray | None, prediction: np.ndarray | None) -> dict[int, int]:
+def find_cuts(shape: tuple[int, ...], reference: np.ndarray | None, prediction: np.ndarray | None) -> dict[int, int]:
     """Return {normal axis: index} of the slices through the largest region; axial first, one for a plane."""
     normals = [2] if shape[2] == 1 else [axis for axis in (2, 1, 0) if shape[axis] > 1]
     for labels in (reference, prediction):
@@ -178,45 +178,109 @@ def _draw_slice(
     colors: Mapping[int, str],
     gray: tuple[float, float],
 ) -> None:
-    """Draw image, prediction (filled) and reference (line); each plane is ``(up, across)``."""
+    """Draw image, prediction (filled) and reference (line); each plane is ``(across, up)``."""
     from matplotlib.colors import to_rgba
 
     image, prediction, reference = planes
-    up, across = image.shape
-    extent = (0.0, across * spacing[0], 0.0, up * spacing[1])
-    panel.imshow(image, cmap="gray", origin="lower", extent=extent, vmin=gray[0], vmax=gray[1], interpolation="nearest")
+    extent = show_plane(panel, image, spacing, gray)
     for value, color in colors.items():
         if prediction is not None:
-            filled = np.zeros((*prediction.shape, 4))
-            filled[prediction == value] = to_rgba(color, 0.45)
+            filled = np.zeros((*prediction.T.shape, 4))
+            filled[value == prediction.T] = to_rgba(color, 0.45)
             panel.imshow(filled, origin="lower", extent=extent, interpolation="nearest")
-        if reference is not None and (reference == value).any():
-            # One voxel of rim, so that outlines close at the edge of the image; a level above one half, so that the
-            # outlines of two labels that touch lie side by side.
-            inside = np.pad((reference == value).astype(float), 1)
-            x, y = ((np.arange(-1, n + 1) + 0.5) * size for n, size in ((across, spacing[0]), (up, spacing[1])))
-            panel.contour(x, y, inside, levels=[0.8], colors=[color], linewidths=1.6)
-    panel.set_xlim(extent[:2])
-    panel.set_ylim(extent[2:])
-    panel.set_aspect("equal")
+        if reference is not None:
+            add_outline(panel, reference == value, spacing, color)
+
+
+def show_plane(
+    panel: Axes, plane: np.ndarray, spacing: Sequence[float], gray: tuple[float, float]
+) -> tuple[float, float, float, float]:
+    """Draw a plane of voxels in their physical proportions.
+
+    Args:
+        panel: where to draw; its axes are millimeters from the lower left corner.
+        plane: ``(across, up)`` values.
+        spacing: voxel size (across, up) in millimeters.
+        gray: values that are drawn black and white.
+
+    Returns:
+        Left, right, bottom and top in millimeters.
+    """
+    extent = (0.0, plane.shape[0] * spacing[0], 0.0, plane.shape[1] * spacing[1])
+    low, high = gray if gray[1] > gray[0] else (gray[0] - 0.5, gray[0] + 0.5)
+    panel.imshow(plane.T, cmap="gray", origin="lower", extent=extent, vmin=low, vmax=high, interpolation="nearest")
+    panel.set(xlim=extent[:2], ylim=extent[2:], aspect="equal", xticks=[], yticks=[])
+    return extent
+
+
+def add_outline(
+    panel: Axes, inside: np.ndarray, spacing: Sequence[float], color: str, width: float = 1.6, style: str = "solid"
+) -> None:
+    """Draw the rim of a region ``(across, up)`` of truth values; one without voxels draws nothing."""
+    if not inside.any():
+        return
+    # One voxel of rim, so that outlines close at the edge of the image; a level above one half, so that the outlines
+    # of two labels that touch lie side by side.
+    rimmed = np.pad(inside.T.astype(float), 1)
+    x, y = ((np.arange(-1, n + 1) + 0.5) * size for n, size in zip(inside.shape, spacing, strict=True))
+    panel.contour(x, y, rimmed, levels=[0.8], colors=[color], linewidths=width, linestyles=style)
+
+
+def add_box(
+    panel: Axes, box: Sequence[float], color: str, name: str = "", style: str = "-", width: float = 1.2, size: float = 7
+) -> None:
+    """Draw a rectangle (left, right, bottom, top) in millimeters with its name in the middle."""
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import withStroke
+
+    left, right, bottom, top = box
+    dark = [withStroke(linewidth=width + 1.2, foreground="black", alpha=0.6)]
+    edge = {"fill": False, "edgecolor": color, "linestyle": style, "linewidth": width, "path_effects": dark}
+    panel.add_patch(Rectangle((left, bottom), right - left, top - bottom, **edge))
+    if name:
+        dark = [withStroke(linewidth=1.8, foreground="black")]
+        place = {"ha": "center", "va": "center", "clip_on": True, "path_effects": dark}
+        panel.text((left + right) / 2, (bottom + top) / 2, name, color="white", fontsize=size, **place)
+
+
+def mark_ends(
+    panel: Axes, across: tuple[str, str], up: tuple[str, str], outside: bool = False, size: float = 9
+) -> None:
+    """Write the anatomical ends of a plane's axes, (first, last) of each, at the edges of the panel.
+
+    Args:
+        panel: where to write.
+        across: letters of the left and the right edge.
+        up: letters of the lower and the upper edge.
+        outside: write beside the panel, where they hide nothing; needs about 12 points there.
+        size: of the letters, in points.
+    """
+    from matplotlib.transforms import offset_copy
+
+    places = (
+        ((0, 0.5), (1, 0.5), (0.5, 0), (0.5, 1))
+        if outside
+        else ((0.035, 0.5), (0.965, 0.5), (0.5, 0.045), (0.5, 0.955))
+    )
+    box = {"facecolor": "black", "alpha": 0.5, "pad": 1.0, "linewidth": 0}
+    inside = {"color": "white", "fontsize": size, "ha": "center", "va": "center", "bbox": box}
+    sides = ({"ha": "right"}, {"ha": "left"}, {"va": "top"}, {"va": "bottom"})
+    shifts = ((-3, 0), (3, 0), (0, -2), (0, 1))  # points
+    for letter, place, side, shift in zip((*across, *up), places, sides, shifts, strict=True):
+        style = {"fontsize": size, "ha": "center", "va": "center", **side} if outside else inside
+        moved = offset_copy(panel.transAxes, panel.figure, *shift, units="points") if outside else panel.transAxes
+        panel.text(*place, letter, transform=moved, **style)
 
 
 def _name_axes(panel: Axes, normal: int, index: int, axes: tuple[int, int], ras: bool, *, is_volume: bool) -> None:
     """Write the anatomical ends around a slice, and which slice it is."""
-    panel.set_xticks([])
-    panel.set_yticks([])
     if not ras:
         panel.set_title(f"axis {normal}, slice {index}" if is_volume else "", fontsize=9)
         panel.set_xlabel(f"axis {axes[0]}" if is_volume else "columns", fontsize=8)
         panel.set_ylabel(f"axis {axes[1]}" if is_volume else "rows", fontsize=8)
         return
     panel.set_title(f"{('sagittal', 'coronal', 'axial')[normal]}, slice {index}", fontsize=9)
-    (left, right), (bottom, top) = _ENDS[axes[0]], _ENDS[axes[1]]
-    places = {left: (0.03, 0.5), right: (0.97, 0.5), bottom: (0.5, 0.04), top: (0.5, 0.96)}
-    for letter, (x, y) in places.items():
-        box = {"facecolor": "black", "alpha": 0.5, "pad": 1.0, "linewidth": 0}
-        style = {"color": "white", "fontsize": 9, "ha": "center", "va": "center", "bbox": box}
-        panel.text(x, y, letter, transform=panel.transAxes, **style)
+    mark_ends(panel, _ENDS[axes[0]], _ENDS[axes[1]])
 
 
 def _legend(figure: Figure, entries: Mapping[str, str], has_prediction: bool, has_reference: bool) -> None:

@@ -9,17 +9,21 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-__all__ = ["KEYS", "compare_passports", "passport_path", "read_passport", "write_passport"]
+__all__ = ["KEYS", "compare_passports", "passport_path", "passport_problems", "read_passport", "write_passport"]
 
 KEYS = (
     "bundle",
     "run",
     "hash",
+    "weights",
     "architecture",
+    "preprocessing",
     "modalities",
     "data",
     "pretrained",
@@ -30,8 +34,22 @@ KEYS = (
     "recipe",
     "versions",
     "metrics",
+    "licence",
+    "intended_use",
 )
 """What a passport may say: the run and its identity, what it started from, what was trained on what, and the result."""
+
+_NEEDED = {
+    "bundle": str, "run": str, "hash": str, "weights": str, "architecture": dict, "preprocessing": list, "modalities": list,
+    "data": dict, "arm": str, "steps": int, "examples": int, "seed": int, "recipe": dict, "versions": dict,
+    "metrics": dict, "licence": str, "intended_use": str,
+}  # fmt: skip
+_NEEDED_OF_DATA = {"name": str, "hash": str, "synthetic": bool, "licence": str, "reference": str, "sections": dict}
+_NEEDED_OF_VERSIONS = {"medvol": str, "code": str, "torch": str, "monai": str}
+_MAY_BE_EMPTY = ("metrics", "data.licence", "data.reference")
+_WORDS = {str: "text", int: "a number", bool: "true or false", dict: "a dict", list: "a list"}
+_PLACE = re.compile(r"(?:file:)?(?:/|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\)\S")
+"""How a path begins that leads somewhere on one machine only."""
 
 
 def passport_path(path: str | os.PathLike[str]) -> Path:
@@ -52,8 +70,9 @@ def write_passport(path: str | os.PathLike[str], record: dict[str, Any]) -> Path
 
     Args:
         path: the run's folder, its weights file, or the JSON file to write.
-        record: plain values under the names in ``KEYS`` (``data`` is a dict with ``name``, ``hash``, ``synthetic``);
-            what is not known may be left out. Numbers that are not finite are written as null.
+        record: plain values under the names in ``KEYS`` (``data`` is a dict with ``name``, ``hash``, ``synthetic``,
+            ``licence``, ``reference`` and ``sections``); what is not known may be left out. Numbers that are not finite
+            are written as null.
 
     Returns:
         The file written.
@@ -119,6 +138,54 @@ def compare_passports(one: dict[str, Any], other: dict[str, Any]) -> dict[str, t
     left, right = _flat(one), _flat(other)
     keys = sorted(set(left) | set(right))
     return {key: (left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)}
+
+
+def passport_problems(record: dict[str, Any]) -> list[str]:
+    """What a record lacks to go out with its weights: every fact about run, network, data and terms, and no place.
+
+    Args:
+        record: a passport, as ``read_passport`` returns it.
+
+    Returns:
+        One line per problem, none for a complete passport. An empty licence or reference of the data is no problem
+        here, for a manifest may not know it.
+
+    Example:
+        >>> passport_problems({"bundle": "cpc3d"})[:2]
+        ['run must be text; found none', 'hash must be text; found none']
+    """
+    problems = _lacking(record, _NEEDED, "")
+    for key, needed in (("data", _NEEDED_OF_DATA), ("versions", _NEEDED_OF_VERSIONS)):
+        if isinstance(record.get(key), dict):
+            problems += _lacking(record[key], needed, f"{key}.")
+    if "pretrained" not in record:
+        problems.append("pretrained must say what the run started from, or null; found none")
+    problems += [f"{key} is no key of a passport" for key in record if key not in KEYS]
+    return problems + [
+        f"{key} must not name a place on one machine; found {value!r}"
+        for key, value in _texts(record)
+        if _PLACE.match(value)
+    ]
+
+
+def _lacking(record: dict[str, Any], needed: dict[str, type], prefix: str) -> list[str]:
+    problems = []
+    for key, kind in needed.items():
+        value = record.get(key)
+        right = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        if not right or (kind in (str, dict, list) and not value and prefix + key not in _MAY_BE_EMPTY):
+            found = "none" if value is None else repr(value)[:60]
+            problems.append(f"{prefix}{key} must be {_WORDS[kind]}; found {found}")
+    return problems
+
+
+def _texts(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a record, with its dotted key."""
+    if isinstance(value, str):
+        yield where, value
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in parts:
+        yield from _texts(part, f"{where}.{key}" if where else str(key))
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:

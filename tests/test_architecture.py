@@ -51,10 +51,10 @@ def imported_rooms(source: str, own: str) -> set[str]:
 def test_imports_follow_the_arrows(file: Path) -> None:
     own = room(file)
     if own == "__init__":
-        assert not imported_rooms(file.read_text(), own)
+        assert not imported_rooms(file.read_text(encoding="utf-8"), own)
         return
     assert own in ARROWS, f"{own} is no room of docs/architecture.md"
-    assert imported_rooms(file.read_text(), own) <= ARROWS[own] | (LEAVES - {own})
+    assert imported_rooms(file.read_text(encoding="utf-8"), own) <= ARROWS[own] | (LEAVES - {own})
 
 
 def test_the_arrow_test_sees_a_forbidden_arrow() -> None:
@@ -69,7 +69,7 @@ def test_no_room_is_a_drawer() -> None:
 
 def test_nothing_is_named_after_its_dimension() -> None:
     for file in SOURCES:
-        for node in ast.walk(ast.parse(file.read_text())):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
                 assert not re.search(r"[23]d", node.name, re.IGNORECASE), f"{file.name}: {node.name}"
         assert not re.search(r"[23]d", file.stem), file.name
@@ -77,7 +77,7 @@ def test_nothing_is_named_after_its_dimension() -> None:
 
 def test_files_stay_short() -> None:
     for file in SOURCES:
-        assert len(file.read_text().splitlines()) <= 400, file
+        assert len(file.read_text(encoding="utf-8").splitlines()) <= 400, file
 
 
 def test_every_room_is_installed() -> None:

@@ -82,3 +82,13 @@ def test_device_of_a_local_rank(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "2")
     with pytest.raises(ValueError, match="LOCAL_RANK below the 2 CUDA devices"):
         distributed.device()
+
+
+def test_bfloat16_units_are_named(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert distributed.bfloat16_units(torch.device("cpu")) == ("AVX512-BF16",)
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert distributed.bfloat16_units(torch.device("cpu")) == ()
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert distributed.bfloat16_units(torch.device("cuda")) == ()

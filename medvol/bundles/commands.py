@@ -43,16 +43,23 @@ def add_bundle_commands(commands: Any) -> None:
 
     embed = _command(commands, "embed", _embed, f"one vector per image, and a map of them; {OVERRIDES}", True)
     _bundle(embed, config=None)
-    embed.add_argument("images", help="folder of images, or name or file of a manifest")
+    embed.add_argument("images", help="folder of images, an image file, or name or file of a manifest")
     _option(embed, "--out", required=True, help="folder for embeddings, map.png and map.html")
     _option(embed, "--stages", nargs="+", help="stages of the encoder, from 0, finest first, or 'all'; default: last")
     _option(embed, "--format", choices=("parquet", "npz"), default="parquet", help="file type (default %(default)s)")
     _option(embed, "--method", choices=("pca", "umap"), default="pca", help="the map (default %(default)s)")
     _option(embed, "--color", metavar="COLUMN", help="group, a target or a column of the manifest that colors the map")
+    _option(embed, "--skip_failing", action="store_true", help="leave out images that cannot be read, and say so")
 
     pack = _command(commands, "pack", _pack, "a bundle with a run's weights as a zip in the model zoo's layout")
     _bundle(pack, config=None)
-    _option(pack, "--run", help="run to release: its name, its folder, or 'latest'; default: weights released before")
+    _option(
+        pack,
+        "--run",
+        dest="of_run",
+        metavar="RUN",
+        help="run to release: its name, its folder, or 'latest'; default: weights released before",
+    )
     _option(pack, "--out", required=True, help="folder for the zip and its checksum")
     _option(pack, "--weights_url", help="where the weights will be served; written into large_files.yml")
     _option(pack, "--no_release", action="store_true", help="leave models/ of the bundle itself as it is")
@@ -200,7 +207,7 @@ def _embed(chosen: argparse.Namespace) -> int:
 
     written = embed(
         chosen.bundle, chosen.images, chosen.out, overrides=chosen.overrides, stages=chosen.stages,
-        file_format=chosen.format, method=chosen.method, color=chosen.color,
+        file_format=chosen.format, method=chosen.method, color=chosen.color, skip_failing=chosen.skip_failing,
     )  # fmt: skip
     print("\n".join(f"written: {file}" for file in written))
     return 0
@@ -210,9 +217,10 @@ def _pack(chosen: argparse.Namespace) -> int:
     from .pack import pack
 
     packed = pack(
-        chosen.bundle, chosen.out, run=chosen.run, weights_url=chosen.weights_url, release=not chosen.no_release
+        chosen.bundle, chosen.out, run=chosen.of_run, weights_url=chosen.weights_url, release=not chosen.no_release
     )
-    print(f"written: {packed.file} ({packed.size} bytes)\nsha256:  {packed.sha256}")
+    notes = [f"note:    {note}" for note in packed.notes]
+    print("\n".join([f"written: {packed.file} ({packed.size} bytes)", f"sha256:  {packed.sha256}", *notes]))
     return 0
 
 
@@ -229,8 +237,11 @@ def _card(chosen: argparse.Namespace) -> int:
 def _fetch(chosen: argparse.Namespace) -> int:
     from .fetch import fetch
 
-    folder = fetch(chosen.source, chosen.into, index=chosen.index, sha256=chosen.sha256)
-    print(f"written: {folder}; see 'python -m medvol check {folder}'")
+    def say(line: str) -> None:
+        print(line, flush=True)  # before the wait that it announces
+
+    folder = fetch(chosen.source, chosen.into, index=chosen.index, sha256=chosen.sha256, say=say)
+    print(f"see 'python -m medvol check {folder}'")
     return 0
 
 
@@ -243,9 +254,9 @@ def _push(chosen: argparse.Namespace) -> int:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    from .export import export
+    from .export import export_network
 
-    print(f"written: {export(chosen.bundle, chosen.out, chosen.format, weights=chosen.weights)}")
+    print(export_network(chosen.bundle, chosen.out, chosen.format, weights=chosen.weights).text())
     return 0
 
 

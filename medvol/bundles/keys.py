@@ -6,8 +6,11 @@ import difflib
 import inspect
 import pydoc
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
+
+from .refusal import Problem
 
 ENTRY_KEYS = frozenset(
     "imports bundle_root device dataset_dir network_def initialize run finalize _meta_ restart run_name run_dir "
@@ -67,7 +70,7 @@ def _read_keys(config: dict[str, Any]) -> set[str]:
     return {name for text in texts for name in _REFERENCE.findall(text)}
 
 
-def _component_problems(node: Any, path: str) -> Iterator[str]:
+def _component_problems(node: Any, path: str) -> Iterator[Problem]:
     """Arguments that a ``_target_`` does not take, for every component below ``node``."""
     if isinstance(node, list):
         for i, value in enumerate(node):
@@ -80,23 +83,40 @@ def _component_problems(node: Any, path: str) -> Iterator[str]:
             yield from _component_problems(value, f"{path}::{key}" if path else key)
 
 
-def _argument_problems(target: str, node: dict[str, Any], path: str) -> Iterator[str]:
-    component = pydoc.locate(target)
+def _argument_problems(target: str, node: dict[str, Any], path: str) -> Iterator[Problem]:
+    component, fault = _locate(target)
     if component is None:
-        yield f"'{path}' names the component '{target}', which cannot be imported"
+        found = f"'{path}' names the component '{target}', which cannot be imported{fault}"
+        remedy = "correct its name, or install the package that it comes from"
+        yield Problem("components that can be imported", found, remedy)
         return
-    try:
-        parameters = inspect.signature(component).parameters  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # a builtin without a signature: nothing to compare with
-        return
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+    parameters = _parameters(component)
+    if parameters is None or any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return
     for key in node:
         if key not in parameters and not (key.startswith("_") and key.endswith("_")):
-            yield f"'{path}::{key}' is no argument of {target}{suggest(key, parameters)}"
+            found = f"'{path}::{key}' is no argument of {target}{suggest(key, parameters)}"
+            remedy = f"correct the name or take it out; it takes {', '.join(p for p in parameters if p != 'self')}"
+            yield Problem("only arguments that the components take", found, remedy)
 
 
-def _type_problems(config: dict[str, Any], original: dict[str, Any]) -> Iterator[str]:
+@cache
+def _parameters(component: Any) -> Mapping[str, inspect.Parameter] | None:
+    try:
+        return inspect.signature(component).parameters
+    except (TypeError, ValueError):  # a builtin without a signature: nothing to compare with
+        return None
+
+
+def _locate(target: str) -> tuple[Any, str]:
+    """Return what a dotted name stands for, or None and why not."""
+    try:
+        return pydoc.locate(target), ""
+    except pydoc.ErrorDuringImport as error:  # the module is there, and fails
+        return None, f" ({type(error.value).__name__}: {error.value})"
+
+
+def _type_problems(config: dict[str, Any], original: dict[str, Any]) -> Iterator[Problem]:
     """Top-level numbers and flags that an override turned into something else."""
     for key, default in original.items():
         value = config.get(key, default)
@@ -107,30 +127,46 @@ def _type_problems(config: dict[str, Any], original: dict[str, Any]) -> Iterator
         kinds = (int, float) if isinstance(default, float) else (type(default), *([tuple] * isinstance(default, list)))
         wrong = not isinstance(value, kinds) or (isinstance(value, bool) and not isinstance(default, bool))
         if wrong and value is not None:
-            yield f"'{key}' must be {type(default).__name__}, as {default!r} is, found {value!r}"
+            found = f"'{key}' must be {type(default).__name__}, as {default!r} is, found {value!r}"
+            yield Problem("values of the type that the config has", found, f"give {key} as, for instance, {default!r}")
 
 
-def config_problems(config: dict[str, Any], original: dict[str, Any] | None = None) -> list[str]:
-    """List what is wrong with the keys of a config: nothing reads them, or no component takes them.
+def key_problems(config: dict[str, Any], original: dict[str, Any] | None = None) -> Iterator[Problem]:
+    """Yield what is wrong with the keys of a config: nothing reads them, or no component takes them.
 
     Args:
         config: the config with the overrides applied.
         original: the config as it stands in the file, if known; then the types of overridden values are compared, too.
 
-    Returns:
-        One sentence per problem, with a did-you-mean where a known name is near.
-
     Example:
-        >>> config_problems({"steps": 3, "epoch": 1, "run": ["$print(@steps)"]})
+        >>> [p.found for p in key_problems({"steps": 3, "epoch": 1, "run": ["$print(@steps)"]})]
         ["nothing reads the key 'epoch'; did you mean 'steps'?"]
     """
     read = _read_keys(config)
     tops = {k for k, v in config.items() if isinstance(v, dict) and "_target_" not in v}  # namespaces such as "train"
     known = sorted((read | ENTRY_KEYS) & set(config))
-    problems = [
-        f"nothing reads the key '{key}'{suggest(key, known)}"
-        for key in config
-        if key not in read | ENTRY_KEYS | TRACKING_KEYS | tops
-    ]
-    problems += list(_component_problems(config, ""))
-    return problems + (list(_type_problems(config, original)) if original else [])
+    scalars = sorted(k for k, v in config.items() if not isinstance(v, dict) and not k.startswith("_"))
+    for key in config:
+        if key not in read | ENTRY_KEYS | TRACKING_KEYS | tops:
+            keys = ", ".join(k for k in scalars if k != key)
+            remedy = f"correct the name or take it out; the top-level keys are {keys}"
+            yield Problem(
+                "only keys that something reads", f"nothing reads the key '{key}'{suggest(key, known)}", remedy
+            )
+    yield from _component_problems(config, "")
+    if original:
+        yield from _type_problems(config, original)
+
+
+def config_problems(config: dict[str, Any], original: dict[str, Any] | None = None) -> list[str]:
+    """List what :func:`key_problems` found, one sentence per problem.
+
+    Args:
+        config: the config with the overrides applied.
+        original: the config as it stands in the file, if known.
+
+    Example:
+        >>> config_problems({"steps": 3, "epoch": 1, "run": ["$print(@steps)"]})
+        ["nothing reads the key 'epoch'; did you mean 'steps'?"]
+    """
+    return [problem.found for problem in key_problems(config, original)]

@@ -13,6 +13,7 @@ from monai.bundle import ConfigParser
 from medvol.networks import find_bundle
 
 from .keys import plain_values
+from .plain import resolve_weights
 
 __all__ = ["OpenBundle", "config_file", "open_bundle", "read_json"]
 
@@ -139,4 +140,5 @@ def open_bundle(
                 f"the key '{key}' must lead to a place in {file.name}; found none ({error}); "
                 f"see 'python -m medvol show {folder.name}'"
             ) from error
+    resolve_weights(parser)
     return OpenBundle(folder, file, original, parser)

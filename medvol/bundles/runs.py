@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from medvol.networks import find_weights
 from medvol.passport import read_passport
 
 from .identity import recipe, run_hash, versions
-from .refusal import refuse
+from .plain import fixed_transforms, plain
+from .refusal import innermost, refuse
 
 NOTE = "run.json"
+_OF_THE_START = ("bundle", "run", "hash", "steps", "data", "licence")
+_UNSTATED = "licence not stated"
 
 
 @dataclass(frozen=True)
@@ -93,24 +97,69 @@ def _passport(config: dict[str, Any], bundle: str, name: str, digest: str) -> di
     manifest = load_manifest(config["manifest"], config.get("dataset_dir")) if config.get("manifest") else None
     start = find_weights(config.get("pretrained"))
     origin = (read_passport(start) if start else None) or {}
+    parser = ConfigParser(deepcopy(config))  # what is asked of a copy leaves nothing built in the one that runs
     return {
         "bundle": bundle,
         "run": name,
         "hash": digest,
-        "architecture": json.loads(json.dumps(config.get("network_def"), default=str)),
+        "architecture": plain(parser, "network_def"),
+        "preprocessing": fixed_transforms(parser),
         "modalities": list(config.get("modalities") or (manifest.modalities if manifest else ())),
-        "data": None if manifest is None else _data_record(manifest),
-        "pretrained": {k: origin.get(k) for k in ("bundle", "run", "hash", "steps", "data")} if start else None,
+        "data": None if manifest is None else _data_record(manifest, parser),
+        "pretrained": {k: origin.get(k) for k in _OF_THE_START} if start else None,
         "arm": config.get("arm") or (origin.get("bundle") or start.stem if start else "scratch"),
         "seed": config.get("seed"),
         "recipe": recipe(config),
         "versions": versions(),
+        "licence": _licence(manifest, start is not None, origin),
+        "intended_use": (config.get("_meta_") or {}).get("intended_use"),
     }
 
 
-def _data_record(manifest: Manifest) -> dict[str, Any]:
+def _data_record(manifest: Manifest, parser: ConfigParser) -> dict[str, Any]:
     named = {"name": manifest.name, "hash": manifest.hash, "synthetic": manifest.synthetic}
-    return {**named, "label_map": dict(manifest.label_map)}
+    # A licence may be a notice in the description that every copy has to carry.
+    terms = {
+        "description": manifest.description,
+        "licence": manifest.licence,
+        "reference": manifest.reference,
+        "modalities": list(manifest.modalities),
+    }
+    places = {"training": "train::dataset::data", "validation": "validate::dataset::data"}
+    sections = {section: _counts(parser, key) for section, key in places.items() if key in parser}
+    return {
+        **named, **terms, "label_map": dict(manifest.label_map), "sections": sections,
+        "subset": _subset(parser.config, manifest),
+    }  # fmt: skip
+
+
+def _counts(parser: ConfigParser, key: str) -> dict[str, int]:
+    """Cases and patients of the very items that the config asks for."""
+    try:
+        items = parser.get_parsed_content(key)
+    except (OSError, ValueError, RuntimeError) as error:
+        refuse(f"images as '{key}' asks for them", innermost(error), "correct the keys that choose the images")
+    if hasattr(items, "places"):  # rows on disk, perhaps millions: their column is read, not every item
+        return {"cases": len(items), "patients": len(items.rows.column("patient").take(items.places).unique())}
+    return {"cases": len(items), "patients": len({item["patient"] for item in items})}
+
+
+def _subset(config: dict[str, Any], manifest: Manifest) -> str:
+    """Which of the training patients were used, in words."""
+    count, seed = config.get("num_patients"), config.get("subset_seed", 0)
+    held = len(manifest.patients("training"))
+    drawn = "all patients" if count in (None, "all") else f"{count} of {held} patients, drawn with subset seed {seed}"
+    return f"{drawn}, of the rows where {config['where']}" if config.get("where") else drawn
+
+
+def _licence(manifest: Manifest | None, started: bool, origin: dict[str, Any]) -> str:
+    """The terms of the weights: those of the code, of the data, and of the weights that they started from."""
+    terms = ["Apache-2.0 (code)"]
+    if manifest is not None:
+        terms.append(f"trained on {manifest.name}: {manifest.licence or _UNSTATED}")
+    if started:
+        terms.append(f"started from {origin.get('bundle') or 'other weights'}: {origin.get('licence') or _UNSTATED}")
+    return "; ".join(terms)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -5,17 +5,20 @@ from medvol.engines.evaluation import SaveEmbeddings, ScoreCases
 from medvol.engines.events import StepEvents
 from medvol.engines.inference import FlipInferer
 from medvol.engines.monitors import Monitor
+from medvol.engines.overlays import SaveOverlays
 from medvol.engines.schedules import FrozenWarmup, WarmupCosine
 from medvol.engines.suite import TrainingSuite
 from medvol.engines.trainer import Trainer
-from medvol.engines.validation import PretextValidator
+from medvol.engines.validation import PretextEvaluator, PretextValidator
 
 __all__ = [
     "FlipInferer",
     "FrozenWarmup",
     "Monitor",
+    "PretextEvaluator",
     "PretextValidator",
     "SaveEmbeddings",
+    "SaveOverlays",
     "ScoreCases",
     "StepEvents",
     "Trainer",

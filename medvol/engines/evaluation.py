@@ -29,8 +29,9 @@ class ScoreCases:
     Attach it to a MONAI ``SupervisedEvaluator`` with ``decollate=True`` whose postprocessing ends in the predicted
     label map on the grid of the label file (``Invertd``, then ``RegionsToLabelsd`` or ``ClassesToLabelsd``); the label
     itself is only loaded, never resampled. At the end of the epoch the means stand in ``engine.state.metrics``
-    (``WT_dice``, ..., ``mean_dice``), so handlers listed *after* this one can select on them; on completion the CSV is
-    written, atomically and sorted, by the main process. Cases without a label are not scored; the log says how many.
+    (``WT_dice``, ..., ``mean_dice``), so handlers listed *after* this one can select on them, and the rows of all cases
+    in ``engine.state.case_rows``; on completion the CSV is written, atomically and sorted, by the main process. Cases
+    without a label are not scored; the log says how many.
 
     Args:
         scores: called with ``(prediction, reference, spacing)``, returns ``{"region", "metric", "value"}`` rows; its
@@ -86,9 +87,10 @@ class ScoreCases:
 
     def _start(self, engine: Engine) -> None:
         self._rows, self._all, self._without_label = {}, [], 0
+        engine.state.case_rows = []
 
     def _score(self, engine: Engine) -> None:
-        for sample in _samples(engine):
+        for sample in samples(engine):
             if not isinstance(sample.get(self.label_key), torch.Tensor | np.ndarray):
                 self._without_label += 1
                 continue
@@ -116,10 +118,10 @@ class ScoreCases:
         return affine_to_spacing(reference.affine.cpu(), r=reference.ndim - 1).tolist()
 
     def _average(self, engine: Engine) -> None:
-        parts = _gather((self._rows, self._without_label))
+        parts = gather_objects((self._rows, self._without_label))
         # A distributed sampler repeats cases to give every rank the same number: each case counts once.
         cases = {case: rows for part, _ in parts for case, rows in part.items()}
-        self._all = [row for case in sorted(cases) for row in cases[case]]
+        self._all = engine.state.case_rows = [row for case in sorted(cases) for row in cases[case]]
         if self._all:
             engine.state.metrics.update(self.scores.mean(self._all))
         skipped = sum(count for _, count in parts)
@@ -179,13 +181,13 @@ class SaveEmbeddings:
         self._vectors = {}
 
     def _collect(self, engine: Engine) -> None:
-        for sample in _samples(engine):
+        for sample in samples(engine):
             case, patient = _identity(sample, self._vectors)
             features = sample[self.pred_key].detach().as_subclass(torch.Tensor).float()
             self._vectors[case] = (patient, features.reshape(len(features), -1).mean(1).cpu().numpy())
 
     def _write(self, engine: Engine) -> None:
-        vectors = {case: found for part in _gather(self._vectors) for case, found in part.items()}
+        vectors = {case: found for part in gather_objects(self._vectors) for case, found in part.items()}
         if not vectors or not is_main():
             return
         cases = sorted(vectors)
@@ -199,7 +201,7 @@ class SaveEmbeddings:
         _replace(self.path, data.getvalue())
 
 
-def _samples(engine: Engine) -> Iterable[dict[str, Any]]:
+def samples(engine: Engine) -> Iterable[dict[str, Any]]:
     """Yield each case of an iteration: its batch entries, overlaid by what the engine put out."""
     batch, output = engine.state.batch, engine.state.output
     if not isinstance(batch, list) or not isinstance(output, list):
@@ -224,7 +226,7 @@ def _identity(sample: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[str, 
     return case, int(patient)
 
 
-def _gather(part: Any) -> list[Any]:
+def gather_objects(part: Any) -> list[Any]:
     """Return every rank's object, in rank order."""
     if world_size() == 1:
         return [part]

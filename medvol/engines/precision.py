@@ -10,6 +10,8 @@ import torch
 from monai.data import MetaTensor
 from torch.overrides import TorchFunctionMode
 
+from medvol.distributed import bfloat16_units
+
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -35,17 +37,8 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
             f"expected precision to be one of {PRECISIONS}, found {precision!r}; 'auto' suits most machines"
         )
     if precision == "auto":
-        return torch.bfloat16 if _calculates_in_bfloat16(device) else None
+        return torch.bfloat16 if bfloat16_units(device) else None
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-def _calculates_in_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":  # private names in torch, so they may be absent in some version
-        probes = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-        return any(getattr(torch.cpu, name)() for name in probes if hasattr(torch.cpu, name))
-    return False
 
 
 class _SmallConvolutionsInFloat32(TorchFunctionMode):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from medvol.engines.pictures import CURVES, OVERLAYS, remove_overlays
 from medvol.engines.resume import save_weights, write_atomically
 from medvol.passport import KEYS, write_passport
 
-FILES = ("passport.json", "model.pt", "last.pt", "log.csv", "metrics.csv")
-"""What a training writes into its folder, in the order in which a restart removes it."""
+FILES = ("passport.json", "model.pt", "last.pt", "log.csv", "metrics.csv", CURVES)
+"""What a training writes into its folder besides the folder of overlays, in the order in which a restart removes it."""
 
 
 def require_product(product: nn.Module, network: nn.Module) -> None:
@@ -48,7 +50,7 @@ def require_passport(record: dict[str, Any] | None) -> dict[str, Any]:
 def write_product(run_dir: Path, product: nn.Module, passport: dict[str, Any]) -> None:
     """Write ``model.pt``, then ``passport.json``, then the run's name into ``latest.txt`` beside the run folder.
 
-    The order matters: whoever finds a passport finds the weights it speaks of.
+    The order matters: whoever finds a passport finds the weights it speaks of, by their checksum in it.
 
     Args:
         run_dir: the run folder.
@@ -56,7 +58,8 @@ def write_product(run_dir: Path, product: nn.Module, passport: dict[str, Any]) -
         passport: the whole record.
     """
     save_weights(run_dir / "model.pt", product)
-    write_passport(run_dir / "passport.json", passport)
+    checksum = hashlib.sha256((run_dir / "model.pt").read_bytes()).hexdigest()
+    write_passport(run_dir / "passport.json", {**passport, "weights": checksum})
     write_atomically(run_dir.parent / "latest.txt", f"{run_dir.name}\n".encode())
 
 
@@ -64,5 +67,6 @@ def remove_run(run_dir: Path) -> None:
     """Remove what an earlier training wrote into the folder."""
     for name in FILES:
         (run_dir / name).unlink(missing_ok=True)
-    for part in run_dir.glob(".*.tmp"):
+    for part in (*run_dir.glob(".*.tmp"), *run_dir.glob(".partial-*")):
         part.unlink(missing_ok=True)
+    remove_overlays(run_dir / OVERLAYS)

@@ -16,6 +16,7 @@ from medvol.engines.hooks import HookCaller
 from medvol.engines.lock import RunLock
 from medvol.engines.mlflow_log import MlflowLog
 from medvol.engines.monitors import Monitor, MonitorBoard
+from medvol.engines.pictures import draw_curves
 from medvol.engines.product import remove_run, require_passport, require_product, write_product
 from medvol.engines.progress import Progress
 from medvol.engines.resume import load_checkpoint, restore_training, save_checkpoint, training_state
@@ -32,10 +33,12 @@ class TrainingSuite:
 
     A run folder with a ``last.pt`` is continued, in the middle of an epoch, too, and ends with the same bytes as an
     uninterrupted run. Checkpoints are taken where a window of the log ends, so no half-filled average is lost. The
-    order at a step: hooks, log, validation, checkpoint. In several processes only the first one writes.
+    order at a step: hooks, log, validation, checkpoint. In several processes only the first one writes. A training that
+    pauses after a round (see :class:`Trainer`) leaves log and checkpoint, and the product after its last round.
 
     Args:
-        run_dir: ``<bundle>/eval/<run>``; gets ``last.pt``, ``log.csv``, and in the end ``model.pt``, ``passport.json``.
+        run_dir: ``<bundle>/eval/<run>``; gets ``last.pt``, ``log.csv``, and in the end ``model.pt``, ``passport.json``,
+            ``curves.png``.
         product: the module whose weights are ``model.pt``; the trained network or a part of it.
         passport: what is known of the run beforehand, with keys of :mod:`medvol.passport`.
         validator: has ``run(trainer) -> dict``, or a MONAI evaluator.
@@ -94,6 +97,8 @@ class TrainingSuite:
         self.tracking_uri = tracking_uri or f"sqlite:///{(eval_dir / 'mlruns.db').as_posix()}"
         self.latest: dict[str, float] = {}
         self._validated_examples = 0
+        self._pauses = False
+        self._run_id: str | None = None
         self._lock: RunLock | None = None
         self._csv: CsvLog | None = None
         self._mlflow: MlflowLog | None = None
@@ -119,25 +124,29 @@ class TrainingSuite:
 
     def _start(self, engine: Trainer) -> None:
         self.hooks = HookCaller(engine.unwrapped, engine.loss_function, engine.seed)
-        self._take_folder()
-        # The first process reads for all: they may not share a disk, and must not disagree on where they are.
-        last = self.run_dir / "last.pt"
-        state = distributed.broadcast_object(
-            load_checkpoint(last) if distributed.is_main() and last.is_file() else None
-        )
+        goes_on, self._pauses = self._pauses, False
+        self._take_folder(self.restart and not goes_on)
+        # After a pause the trainer is as it was left, but for the weights that a server put in: those must stay.
+        state = None if goes_on else self._load()
         if state is not None:
             self._require_same_run(state)
             restore_training(engine, state)
             self.board.load_state_dict(state["monitors"])
             self.latest = dict(state["metrics"])
+            self._run_id = state.get("mlflow_run_id")
         self._validated_examples = engine.state.examples
         if distributed.is_main():
-            self._open_logs(engine, (state or {}).get("mlflow_run_id"))
+            self._open_logs(engine)
         made_up = (self.passport.get("data") or {}).get("synthetic")
         title = f"{self.run_dir.name} (synthetic data)" if made_up else self.run_dir.name
         self._progress = Progress(title, engine.steps, engine.state.step, self.wants_progress and distributed.is_main())
-        if state is None:  # from the very start a killed run finds its MLflow run again
+        if state is None and not goes_on:  # from the very start a killed run finds its MLflow run again
             self._save(engine)
+
+    def _load(self) -> dict[str, Any] | None:
+        # The first process reads for all: they may not share a disk, and must not disagree on where they are.
+        last = self.run_dir / "last.pt"
+        return distributed.broadcast_object(load_checkpoint(last) if distributed.is_main() and last.is_file() else None)
 
     def _require_same_run(self, state: dict[str, Any]) -> None:
         found, expected = state.get("run_hash"), self.passport.get("hash")
@@ -147,7 +156,7 @@ class TrainingSuite:
                 "choose another --run_name, or --restart True to overwrite it"
             )
 
-    def _take_folder(self) -> None:
+    def _take_folder(self, empties: bool) -> None:
         refusal = None
         if distributed.is_main():
             try:
@@ -159,10 +168,10 @@ class TrainingSuite:
         refusal = distributed.broadcast_object(refusal)  # else the other processes would wait for the first one forever
         if refusal is not None:
             raise RuntimeError(refusal)
-        if distributed.is_main() and self.restart:
+        if distributed.is_main() and empties:
             remove_run(self.run_dir)
 
-    def _open_logs(self, engine: Trainer, run_id: str | None) -> None:
+    def _open_logs(self, engine: Trainer) -> None:
         self._csv = CsvLog(self.run_dir / "log.csv")
         rows = self._csv.start(engine.state.step)
         # `--tracking mlflow` has MONAI put its own handler into the config: then ours would log all of it twice.
@@ -170,7 +179,8 @@ class TrainingSuite:
         if self.wants_mlflow and not taken:
             params = {k: v for k, v in self.passport.items() if isinstance(v, (str, int, float))}
             self._mlflow = MlflowLog(self.tracking_uri, self.experiment, self.run_dir.name, params)
-            self._mlflow.start(run_id, rows)
+            self._mlflow.start(self._run_id, rows)
+            self._run_id = self._mlflow.run_id
 
     def _gradients_ready(self, engine: Trainer) -> None:
         self.hooks.call("on_gradients_ready", engine.state.step)
@@ -208,7 +218,7 @@ class TrainingSuite:
             self._save(engine)
 
     def _due(self, interval: str, engine: Trainer) -> bool:
-        return engine.state.step % self.intervals[interval] == 0 or engine.state.step >= engine.steps
+        return engine.state.step % self.intervals[interval] == 0 or engine.state.step >= engine.steps or engine.pauses
 
     def _validation_due(self, engine: Trainer) -> bool:
         before, self._validated_examples = self._validated_examples, engine.state.examples
@@ -233,11 +243,14 @@ class TrainingSuite:
         save_checkpoint(self.run_dir / "last.pt", state)
 
     def _completed(self, engine: Trainer) -> None:
-        if distributed.is_main():
+        self._pauses = engine.pauses
+        if distributed.is_main() and not self._pauses:
             self._save(engine, done=True)
             own = {"run": self.run_dir.name, "seed": engine.seed}  # the guard's record knows better, if there is one
             made = {"steps": engine.state.step, "examples": engine.state.examples, "metrics": self.latest}
             write_product(self.run_dir, self.product, own | self.passport | made)
+        if distributed.is_main():
+            draw_curves(self.run_dir)
         if self._progress is not None:
             self._progress.summarize(engine.state.step, engine.state.examples, self.latest, self.run_dir)
         distributed.barrier()  # nobody leaves, and tears the others' connection down, before the files are there

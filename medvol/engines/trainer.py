@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from ignite.engine import Events
@@ -47,12 +47,17 @@ class Trainer(SupervisedTrainer):
     *Random numbers.* Torch's generators are seeded before every micro-batch from (seed, micro-batch number, rank).
     No generator state needs storing: :meth:`load_clock` alone makes a continued training equal to an uninterrupted one.
 
+    *Rounds.* When ``state.max_epochs`` is set lower than the plan before :meth:`run`, as MONAI's federated client does,
+    the trainer :attr:`pauses` after that many epochs, and the next :meth:`run` goes on where it stood, with the weights
+    that the network has by then. Schedule, stream and ``steps`` count over all rounds.
+
     *Several processes.* Under ``torchrun`` the network is wrapped in ``DistributedDataParallel`` without broadcasting
     buffers; ``unwrapped`` is the bare network. Every process must get equally many examples per micro-batch.
 
     Args:
         device: where to train.
-        max_epochs: must be ``num_epochs(steps, steps_per_epoch)``; it stands here because MONAI's tools look for it.
+        max_epochs: must be ``num_epochs(steps, steps_per_epoch)``; it stands here because MONAI's tools look for it. A
+            tool that sets it to the epochs of one round must set ``state.max_epochs`` before every :meth:`run`.
         train_data_loader: batches without end, as ``medvol.data.stream_loader`` makes; a finite loader starts anew.
         network: gets the prepared inputs, returns a tensor or a tuple of tensors; is moved to ``device``.
         optimizer: holds the parameters that learn.
@@ -112,7 +117,10 @@ class Trainer(SupervisedTrainer):
         non_blocking: bool = False,
     ) -> None:
         self.grouping = group_micro_batches(train_data_loader, steps_per_epoch, accumulation_steps)
-        _check_counts(steps, max_epochs, self.grouping.groups_per_epoch)
+        self._planned_epochs = num_epochs(steps, self.grouping.groups_per_epoch)
+        self._expects_rounds = max_epochs != self._planned_epochs
+        if not 1 <= max_epochs <= self._planned_epochs:
+            _refuse_epochs(self._planned_epochs, steps, self.grouping.groups_per_epoch, max_epochs)
         if isinstance(lr_scheduler, ReduceLROnPlateau):
             raise ValueError("expected a schedule in steps, found ReduceLROnPlateau; use medvol.engines.WarmupCosine")
         device = torch.device(device)
@@ -122,7 +130,7 @@ class Trainer(SupervisedTrainer):
             loss_function.to(device)
         super().__init__(
             device=device,
-            max_epochs=max_epochs,
+            max_epochs=self._planned_epochs,
             train_data_loader=train_data_loader,
             network=distribute(network, device),
             optimizer=optimizer,
@@ -163,14 +171,18 @@ class Trainer(SupervisedTrainer):
         self.add_event_handler(Events.EPOCH_COMPLETED, self._note_closed_epoch)
 
     def run(self) -> None:
-        """Train up to ``steps``; returns at once when they are done.
+        """Train up to ``steps``, or to the end of the round; returns at once when they are done.
 
         Raises:
+            ValueError: when ``max_epochs`` was neither the plan nor a round, or a round begins after the last step.
             ValueError: when the loader gives no more data before the end, or cannot be continued from here.
             FloatingPointError: when the loss or the gradients are not finite.
         """
         if self.state.step >= self.steps:
+            self._refuse_more_rounds()
             return
+        if self._expects_rounds and self.state.iteration == 0 and self.state.max_epochs == self._planned_epochs:
+            _refuse_epochs(self._planned_epochs, self.steps, self.grouping.groups_per_epoch, None)
         try:
             start_at(self.data_loader, self.state.iteration)
             Workflow.run(self)  # not MONAI's Trainer.run, which would replace the scaler
@@ -178,6 +190,12 @@ class Trainer(SupervisedTrainer):
             self.failure = error
             self.fire_event(StepEvents.RUN_FAILED)
             raise
+
+    @property
+    def pauses(self) -> bool:
+        """Whether the epochs that were asked for are done, and steps are left for another round."""
+        done = self.state.iteration >= self.state.max_epochs * self.grouping.epoch_length
+        return done and self.state.step < self.steps
 
     def clock(self) -> dict[str, int]:
         """Return what :meth:`load_clock` needs to continue; only valid after a counted step."""
@@ -277,8 +295,10 @@ class Trainer(SupervisedTrainer):
         return self.network.no_sync() if wrapped else nullcontext()
 
     def _extend_epochs(self) -> None:
-        needed = self.grouping.micro_batches(self.steps + self.state.skipped)
-        self.state.max_epochs = max(self.state.max_epochs, math.ceil(needed / self.grouping.epoch_length))
+        needed = math.ceil(self.grouping.micro_batches(self.steps + self.state.skipped) / self.grouping.epoch_length)
+        if self.state.max_epochs >= self._planned_epochs:  # only a round that would end the plan grows with it
+            self.state.max_epochs = max(self.state.max_epochs, needed)
+        self._planned_epochs = max(self._planned_epochs, needed)
 
     def _complete_last_epoch(self) -> None:
         # terminate() ends the run at the exact step, but leaves out the completion of the epoch.
@@ -294,8 +314,15 @@ class Trainer(SupervisedTrainer):
 
     def _require_all_steps(self) -> None:
         # First of the handlers of COMPLETED: nobody must take a training without data for a finished one.
-        if self.state.step < self.steps and not self.should_terminate:
+        if self.state.step < self.steps and not self.should_terminate and not self.pauses:
             refuse_dry_loader(self.state.step, self.steps)
+
+    def _refuse_more_rounds(self) -> None:
+        if self.state.max_epochs > self.state.epoch:
+            raise ValueError(
+                f"expected a round within the {self.steps} steps of the plan, found that all of them are done; "
+                "set 'steps' to rounds x epochs of a round x steps_per_epoch"
+            )
 
     def _refuse_loss(self, value: float) -> None:
         rate = self.optimizer.param_groups[0]["lr"]
@@ -305,9 +332,9 @@ class Trainer(SupervisedTrainer):
         )
 
 
-def _check_counts(steps: int, max_epochs: int, steps_per_epoch: int) -> None:
-    if max_epochs != (expected := num_epochs(steps, steps_per_epoch)):
-        raise ValueError(
-            f"expected max_epochs {expected} for {steps} steps, {steps_per_epoch} per epoch, found {max_epochs}; "
-            "set 'steps', and max_epochs to $medvol.engines.num_epochs(@steps, @steps_per_epoch)"
-        )
+def _refuse_epochs(planned: int, steps: int, steps_per_epoch: int, found: int | None) -> NoReturn:
+    what = "fewer, and no round" if found is None else found
+    raise ValueError(
+        f"expected max_epochs {planned} for {steps} steps, {steps_per_epoch} per epoch, found {what}; "
+        "set 'steps', and max_epochs to $medvol.engines.num_epochs(@steps, @steps_per_epoch)"
+    )

@@ -1,13 +1,13 @@
-"""Validation of a pretext task: its loss and monitors on a fixed stretch of a validation stream."""
+"""Validation of a pretext task: its loss and monitors on a fixed stretch of a validation stream, for MONAI, too."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from monai.engines import Evaluator
+from monai.engines import Evaluator, SupervisedEvaluator
 from torch import nn
 
 from medvol import distributed
@@ -78,6 +78,40 @@ class PretextValidator:
         return {f"val_{name}": value for name, value in self.board.compute().items()}
 
 
+class PretextEvaluator(SupervisedEvaluator):
+    """Shows a :class:`PretextValidator` as the evaluator that MONAI's tools expect, such as its federated client.
+
+    One iteration is the whole validation; its values stand in ``state.metrics`` as the validator names them.
+
+    Args:
+        trainer: tells the device, the precision and the inferer; it is not run.
+        validator: what is run.
+        val_handlers: as in MONAI.
+
+    Example:
+        >>> from medvol.engines import Trainer
+        >>> net, batch = nn.Linear(2, 1), (torch.ones(4, 2), torch.zeros(4, 1))
+        >>> trainer = Trainer("cpu", 1, [batch], net, torch.optim.SGD(net.parameters()), nn.MSELoss(), steps=1)
+        >>> evaluator = PretextEvaluator(trainer, PretextValidator(net, [batch], nn.MSELoss()))
+        >>> evaluator.run(); list(evaluator.state.metrics)
+        ['val_loss']
+    """
+
+    def __init__(self, trainer: Trainer, validator: PretextValidator, val_handlers: Sequence[Any] = ()) -> None:
+        super().__init__(
+            device=trainer.state.device,
+            val_data_loader=[{}],
+            network=validator.network,
+            val_handlers=list(val_handlers),
+            decollate=False,
+        )
+        self.trainer, self.validator = trainer, validator
+
+    def _iteration(self, engine: PretextEvaluator, batchdata: dict[str, Any]) -> dict[str, Any]:
+        engine.state.metrics.update(self.validator.run(self.trainer))
+        return {}
+
+
 def _one_pass(loader: Any) -> int:
     """Number of batches that show as many examples as there are cases; all processes do as many."""
     dataset, stream = getattr(loader, "dataset", None), getattr(loader, "stream", None)
@@ -102,6 +136,7 @@ def validate(validator: Any, trainer: Trainer) -> dict[str, float]:
         TypeError: when the validator returns something else.
     """
     if isinstance(validator, Evaluator):
+        validator.state.is_last_validation = trainer.state.step >= trainer.steps  # handlers may do more then
         validator.run(trainer.state.epoch)
         metrics = validator.state.metrics.items()
         found = {f"val_{k}": v for k, v in metrics if isinstance(v, (int, float)) or _is_scalar(v)}

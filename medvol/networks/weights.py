@@ -45,7 +45,7 @@ def find_bundle(name: str | os.PathLike[str]) -> Path:
     """
     path = Path(name)
     candidates = [path.parent if path.is_file() else path]
-    if len(path.parts) == 1 and not path.suffix:
+    if os.fspath(name) == path.name and not path.suffix:  # "./cpc3d" is a folder, and not looked for elsewhere
         candidates = [Path("bundles") / path, _INSTALLED / path, path]
     for folder in candidates:
         folder = folder.parent if folder.name == "configs" else folder
@@ -105,7 +105,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         path: a file of ``torch.save(network.state_dict(), path)``, or ``.safetensors`` if that package is installed.
 
     Returns:
-        Tensors by name.
+        Tensors by name; in a file of safetensors' ``save_model`` every name of a tensor that has two.
 
     Raises:
         ValueError: when the file holds anything else than tensors by name.
@@ -150,16 +150,19 @@ def weights_hash(path: str | os.PathLike[str]) -> str:
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
     try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise ValueError(
             f"reading {path} expects the package safetensors, found none; install medvol[export], or use a .pt file."
         ) from error
     try:
-        return load_file(path, device="cpu")
+        with safe_open(path, framework="pt", device="cpu") as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            notes = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"weights expect a safetensors file, found {error} in {path}; copy it again.") from error
+    # `save_model` writes a tensor of two names once, and notes the other name with the one it stands under.
+    return {**state, **{name: state[kept] for name, kept in notes.items() if name not in state and kept in state}}
 
 
 def _released(text: str, eval_dir: str | os.PathLike[str] | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,17 +10,17 @@ import pytest
 
 from medvol import bundles
 
-CPC = {
-    "steps": 2, "steps_per_epoch": 2, "eval_every_examples": 4, "warmup_steps": 1, "filters": [8, 8, 8],
-    "spacing": [1.0, 1.0, 1.0], "crop_size": [24, 24, 24], "grid": [3, 3, 3], "patch_size": [6, 6, 6],
+ROOT = Path(__file__).parents[2] / "bundles"
+BUNDLES = sorted(p.parent.name for p in ROOT.glob("*/train.json"))
+FIRST = "cpc3d"  # where the others start from, if they know its modalities
+
+SMALL = {
+    "steps": 2, "steps_per_epoch": 2, "eval_every_examples": 4, "warmup_steps": 1, "freeze_steps": 1,
+    "filters": [8, 8, 8], "spacing": [1.0, 1.0, 1.0],
+    "crop_size": [24, 24, 24], "grid": [3, 3, 3], "patch_size": [6, 6, 6], "roi_size": [16, 16, 16],
     "num_workers": 0, "mlflow": False, "precision": "fp32", "device": "cpu",
 }  # fmt: skip
-UNET = {
-    "steps": 2, "steps_per_epoch": 2, "eval_every_examples": 4, "warmup_steps": 1, "freeze_steps": 1,
-    "filters": [8, 8, 8],
-    "spacing": [1.0, 1.0, 1.0], "roi_size": [16, 16, 16], "num_workers": 0, "mlflow": False, "precision": "fp32",
-    "device": "cpu",
-}  # fmt: skip
+"""What makes a bundle small; each takes the keys that it has."""
 
 
 @pytest.fixture(scope="session")
@@ -35,12 +36,32 @@ def one_channel(write_tiny_dataset: Callable[..., Path], tmp_path_factory: pytes
     return write_tiny_dataset(tmp_path_factory.mktemp("one"), modalities=["t1"], label_map=labels)
 
 
+def config(bundle: str) -> dict:
+    return json.loads((ROOT / bundle / "train.json").read_text(encoding="utf-8"))
+
+
 def small(bundle: str, folder: Path, dataset: Path, one_channel: Path, **more: object) -> dict:
     """Everything that a bundle needs to run small, into ``folder``."""
-    sizes = CPC if bundle == "cpc3d" else UNET
+    keys = config(bundle)
+    sizes = {key: value for key, value in SMALL.items() if key in keys}
     places = {"output_dir": str(folder / bundle), "cache_dir": str(folder / "cache")}
-    manifest = str(one_channel if bundle == "unet_hippocampus" else dataset)
+    manifest = str(one_channel if len(keys["modalities"]) == 1 else dataset)
     return {**sizes, **places, "manifest": manifest, **more}
+
+
+class Trained(dict[str, Path]):
+    """The finished two-step run of every bundle by name, trained when it is first asked for."""
+
+    def __init__(self, folder: Path, dataset: Path, one_channel: Path) -> None:
+        super().__init__()
+        self.given = (folder, dataset, one_channel)
+
+    def __missing__(self, bundle: str) -> Path:
+        keys, more = config(bundle), {}
+        if "pretrained" in keys and keys["modalities"] == config(FIRST)["modalities"]:
+            more["pretrained"] = str(self[FIRST] / "model.pt")
+        self[bundle] = bundles.run(bundle, **small(bundle, *self.given, **more))
+        return self[bundle]
 
 
 @pytest.fixture
@@ -55,9 +76,5 @@ def overrides(dataset: Path, one_channel: Path, tmp_path: Path) -> Callable[...,
 
 @pytest.fixture(scope="session")
 def trained(dataset: Path, one_channel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A finished two-step run of every bundle; ``unet_brats`` starts from the weights of ``cpc3d``."""
-    folder = tmp_path_factory.mktemp("trained")
-    runs = {"cpc3d": bundles.run("cpc3d", **small("cpc3d", folder, dataset, one_channel))}
-    for bundle, start in (("unet_brats", str(runs["cpc3d"] / "model.pt")), ("unet_hippocampus", None)):
-        runs[bundle] = bundles.run(bundle, **small(bundle, folder, dataset, one_channel, pretrained=start))
-    return runs
+    """A finished two-step run of every bundle on disk, made when it is asked for."""
+    return Trained(tmp_path_factory.mktemp("trained"), dataset, one_channel)

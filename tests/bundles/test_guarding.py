@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow
 
 from medvol import bundles
@@ -114,3 +115,33 @@ def test_a_segmentation_without_labels_is_refused_at_once(
 
 def test_a_filter_that_nothing_can_answer_is_refused(overrides: Callable[..., dict]) -> None:
     assert "qualty" in refusal("cpc3d", **overrides("cpc3d", where="qualty > 3"))
+
+
+def test_everything_that_is_wrong_with_the_keys_is_named_at_once(overrides: Callable[..., dict]) -> None:
+    text = refusal("cpc3d", **overrides("cpc3d", epoch=1, learning_rat=1.0))
+    assert text.count("expected:") == text.count("remedy:") == 2
+    assert all(word in text for word in ("'epoch'", "'learning_rat'"))
+
+
+def test_keys_come_before_weights_and_weights_of_another_network_before_any_trainer(
+    overrides: Callable[..., dict], trained: dict[str, Path]
+) -> None:
+    wrong = {"pretrained": str(trained["cpc3d"] / "model.pt"), "filters": [8, 8, 16]}
+    text = refusal("unet_brats", **overrides("unet_brats", **wrong))
+    assert "(8, 8, 3, 3, 3) in the file, (16, 8, 3, 3, 3) in the network" in text
+    assert not Path(overrides("unet_brats")["output_dir"]).exists(), "no run was begun"
+    assert "epoch" in (text := refusal("unet_brats", **overrides("unet_brats", **wrong, epoch=1)))
+    assert "in the file" not in text
+
+
+def test_the_guard_draws_no_random_number(overrides: Callable[..., dict], trained: dict[str, Path]) -> None:
+    given = overrides("unet_brats", pretrained=str(trained["cpc3d"] / "model.pt"))
+    before = torch.get_rng_state()
+    start("unet_brats", **given)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_warnings_do_not_stop_a_run(overrides: Callable[..., dict], trained: dict[str, Path], tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes((trained["cpc3d"] / "model.pt").read_bytes())
+    config = start("unet_brats", **overrides("unet_brats", pretrained=str(tmp_path / "model.pt"))).parser.config
+    assert config["arm"] == "model"

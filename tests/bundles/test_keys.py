@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from medvol.bundles.keys import config_problems, plain_values, suggest
+from medvol.bundles.keys import config_problems, key_problems, plain_values, suggest
 
 CONFIG = {
     "steps": 3,
@@ -68,3 +70,19 @@ def test_texts_become_the_values_they_mean() -> None:
 
 def test_no_suggestion_for_what_is_like_nothing() -> None:
     assert suggest("zzz", ["steps"]) == ""
+
+
+def test_a_problem_says_what_could_stand_there() -> None:
+    net = {"_target_": "torch.nn.Linear", "in": 1}
+    unknown, argument = key_problems({"steps": 3, "epoch": 1, "network_def": net, "run": ["$print(@steps)"]})
+    assert unknown.remedy == "correct the name or take it out; the top-level keys are run, steps"
+    assert "it takes in_features, out_features, bias" in argument.remedy
+
+
+def test_a_component_whose_module_fails_is_named_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "medvol_broken_for_a_test.py").write_text("import no_such_package\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    (problem,) = key_problems({"network_def": {"_target_": "medvol_broken_for_a_test.Net"}})
+    assert "cannot be imported (ModuleNotFoundError: No module named 'no_such_package')" in problem.found

@@ -82,6 +82,18 @@ def quiet_engines():
     logging.disable(logging.NOTSET)
 
 
+@pytest.fixture(autouse=True)
+def no_curves(monkeypatch, request):
+    """A picture takes a second, and every training of the tests would draw one; ``draws_curves`` asks for it."""
+    if "draws_curves" not in request.fixturenames:
+        monkeypatch.setattr("medvol.engines.suite.draw_curves", lambda run_dir: None)
+
+
+@pytest.fixture
+def draws_curves():
+    """Asked for by the tests that look at the curves of a run."""
+
+
 @pytest.fixture
 def trainer_factory():
     return make_trainer

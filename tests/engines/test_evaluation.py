@@ -290,7 +290,7 @@ def test_ranks_are_joined_and_repeated_cases_count_once(tmp_path, monkeypatch):
         new = {"case9": [{**next(iter(again.values()))[0], "case": "case9", "value": 100.0}]}
         return [part, ({**again, **new}, skipped + 2)]
 
-    monkeypatch.setattr(evaluation, "_gather", two_ranks)
+    monkeypatch.setattr(evaluation, "gather_objects", two_ranks)
     evaluator = evaluator_of([score])
     evaluator.run()
     assert evaluator.state.metrics["mean_dice"] == pytest.approx((4 + 8 + 16 + 100) / 4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -23,7 +24,8 @@ def test_writes_weights_then_passport_then_the_name(tmp_path, monkeypatch):
     write_product(folder, network, {"run": "abc", "steps": 3})
     assert order == ["model.pt", "passport.json", "latest.txt"]
     assert torch.equal(torch.load(folder / "model.pt", weights_only=True)["weight"], network.weight)
-    assert json.loads((folder / "passport.json").read_text()) == {"run": "abc", "steps": 3}
+    checksum = hashlib.sha256((folder / "model.pt").read_bytes()).hexdigest()
+    assert json.loads((folder / "passport.json").read_text()) == {"run": "abc", "steps": 3, "weights": checksum}
     assert (tmp_path / "eval" / "latest.txt").read_text() == "abc\n"
 
 

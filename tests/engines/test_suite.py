@@ -302,3 +302,37 @@ def test_product_must_be_trained(trainer_factory, tmp_path):
         trainer_factory(train_handlers=[suite])
     with pytest.raises(TypeError, match="found Engine"):
         suite.attach(Engine(lambda e, b: None))
+
+
+def test_curves_of_a_run_that_was_continued(trainer_factory, stream_factory, tmp_path, draws_curves, monkeypatch):
+    drawn = []
+    monkeypatch.setattr("medvol.engines.pictures.save_curves", lambda log, png, names: drawn.append(read_log(log)))
+    folder = tmp_path / "run"
+    stop_at(build(trainer_factory, stream_factory, folder), Events.ITERATION_STARTED, 7)
+    assert not drawn
+    build(trainer_factory, stream_factory, folder).run()
+    assert drawn == [read_log(folder / "log.csv")]
+    assert [row.step for row in drawn[0] if row.name == "val_loss"] == [2, 4, 5]
+
+
+def test_curves_that_cannot_be_drawn(trainer_factory, stream_factory, tmp_path, draws_curves, monkeypatch):
+    def full(log, png, names):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("medvol.engines.pictures.save_curves", full)
+    folder = tmp_path / "run"
+    with pytest.warns(UserWarning, match="No space left") as caught:
+        build(trainer_factory, stream_factory, folder).run()
+    assert len(caught) == 1
+    assert all((folder / name).exists() for name in FILES)
+    assert load_checkpoint(folder / "last.pt")["done"]
+
+
+def test_restart_removes_the_pictures(trainer_factory, stream_factory, tmp_path):
+    folder = tmp_path / "run"
+    (folder / "overlays").mkdir(parents=True)
+    for name in ("curves.png", "overlays/best_a.png"):
+        (folder / name).touch()
+    build(trainer_factory, stream_factory, folder, {"restart": True}).run()
+    assert not list(folder.rglob("*.png"))
+    assert not (folder / "overlays").exists()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from medvol.engines import PretextValidator
+from medvol.engines import PretextEvaluator, PretextValidator
 from medvol.engines.validation import validate
 
 
@@ -72,3 +72,27 @@ def test_refusals(trainer_factory, net_factory, stream_factory):
 
     with pytest.raises(TypeError, match=r"a dict of numbers from Wrong.run, found int"):
         validate(Wrong(), trainer_factory())
+
+
+def test_as_an_evaluator_of_monai_it_gives_the_numbers_of_the_validator(trainer_factory, stream_factory):
+    from ignite.engine import Events
+    from monai.engines import SupervisedEvaluator
+
+    network = Noisy()
+    trainer = trainer_factory(network=network)
+    validator = PretextValidator(network, stream_factory(), nn.MSELoss(), num_batches=3)
+    evaluator = PretextEvaluator(trainer, validator)
+    assert isinstance(evaluator, SupervisedEvaluator)
+    assert evaluator.network is network
+    fired = []
+    for event in (Events.STARTED, Events.EPOCH_COMPLETED, Events.COMPLETED):
+        evaluator.add_event_handler(event, fired.append)
+    evaluator.run(3)
+    first = dict(evaluator.state.metrics)
+    assert first == validator.run(trainer)
+    assert len(fired) == 3
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(2)
+    evaluator.run(4)
+    assert evaluator.state.metrics == validator.run(trainer) != first

@@ -186,6 +186,17 @@ def test_safetensors(tmp_path):
         read_weights(tmp_path / "model.safetensors")
 
 
+def test_safetensors_with_a_tensor_of_two_names(tmp_path):
+    """The second name, which the file notes in its header, comes back: the file's hash is that of the .pt file."""
+    safetensors = pytest.importorskip("safetensors.torch")
+    layer = torch.nn.Linear(2, 2)
+    network = torch.nn.ModuleDict({"one": layer, "other": layer})
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    safetensors.save_model(network, str(tmp_path / "model.safetensors"), metadata={"format": "pt"})
+    assert set(read_weights(tmp_path / "model.safetensors")) == set(network.state_dict())
+    assert weights_hash(tmp_path / "model.safetensors") == weights_hash(tmp_path / "model.pt")
+
+
 def test_without_the_package_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
     with pytest.raises(ValueError, match=r"install medvol\[export\]"):
