@@ -40,9 +40,9 @@ KEYS = (
 """What a passport may say: the run and its identity, what it started from, what was trained on what, and the result."""
 
 _NEEDED = {
-    "bundle": str, "run": str, "hash": str, "weights": str, "architecture": dict, "preprocessing": list, "modalities": list,
-    "data": dict, "arm": str, "steps": int, "examples": int, "seed": int, "recipe": dict, "versions": dict,
-    "metrics": dict, "licence": str, "intended_use": str,
+    "bundle": str, "run": str, "hash": str, "weights": str, "architecture": dict, "preprocessing": list,
+    "modalities": list, "data": dict, "arm": str, "steps": int, "examples": int, "seed": int,
+    "recipe": dict, "versions": dict, "metrics": dict, "licence": str, "intended_use": str,
 }  # fmt: skip
 _NEEDED_OF_DATA = {"name": str, "hash": str, "synthetic": bool, "licence": str, "reference": str, "sections": dict}
 _NEEDED_OF_VERSIONS = {"medvol": str, "code": str, "torch": str, "monai": str}

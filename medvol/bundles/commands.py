@@ -153,7 +153,7 @@ def _as_json(content: Any, file: str | None) -> None:
 
 
 def _list(chosen: argparse.Namespace) -> int:
-    from .listing import list_bundles, listing_text
+    from .showing.listing import list_bundles, listing_text
 
     entries = list_bundles()
     _as_json([entry.as_dict() for entry in entries], chosen.json)
@@ -162,7 +162,7 @@ def _list(chosen: argparse.Namespace) -> int:
 
 
 def _show(chosen: argparse.Namespace) -> int:
-    from .show import compare, comparison_text, resolved, resolved_text
+    from .showing.show import compare, comparison_text, resolved, resolved_text
 
     if chosen.against is not None:
         rows = compare(chosen.bundle, chosen.against, chosen.config, chosen.overrides, chosen.keys)
@@ -176,7 +176,7 @@ def _show(chosen: argparse.Namespace) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    from .check import check_bundle
+    from .checks.check import check_bundle
 
     steps = 0 if chosen.no_estimate else chosen.estimate_steps
     report = check_bundle(chosen.bundle, chosen.config, chosen.overrides, estimate_steps=steps)
@@ -186,7 +186,7 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _doctor(chosen: argparse.Namespace) -> int:
-    from .doctor import diagnose, diagnosis_text
+    from .doctor.diagnosis import diagnose, diagnosis_text
 
     lines = diagnose()
     _as_json([line.as_dict() for line in lines], chosen.json)
@@ -195,7 +195,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 
 def _preview(chosen: argparse.Namespace) -> int:
-    from .preview import preview
+    from .previews.preview import preview
 
     file = preview(chosen.bundle, chosen.out, chosen.config, chosen.overrides, samples=chosen.samples)
     print(f"written: {file}")
@@ -203,7 +203,7 @@ def _preview(chosen: argparse.Namespace) -> int:
 
 
 def _embed(chosen: argparse.Namespace) -> int:
-    from .embed import embed
+    from .embedding.embed import embed
 
     written = embed(
         chosen.bundle, chosen.images, chosen.out, overrides=chosen.overrides, stages=chosen.stages,
@@ -214,7 +214,7 @@ def _embed(chosen: argparse.Namespace) -> int:
 
 
 def _pack(chosen: argparse.Namespace) -> int:
-    from .pack import pack
+    from .packages.pack import pack
 
     packed = pack(
         chosen.bundle, chosen.out, run=chosen.of_run, weights_url=chosen.weights_url, release=not chosen.no_release
@@ -225,7 +225,7 @@ def _pack(chosen: argparse.Namespace) -> int:
 
 
 def _card(chosen: argparse.Namespace) -> int:
-    from .card import model_card
+    from .packages.card import model_card
 
     text = model_card(chosen.weights)
     if chosen.out is not None:
@@ -235,7 +235,7 @@ def _card(chosen: argparse.Namespace) -> int:
 
 
 def _fetch(chosen: argparse.Namespace) -> int:
-    from .fetch import fetch
+    from .fetching.fetch import fetch
 
     def say(line: str) -> None:
         print(line, flush=True)  # before the wait that it announces
@@ -246,7 +246,7 @@ def _fetch(chosen: argparse.Namespace) -> int:
 
 
 def _push(chosen: argparse.Namespace) -> int:
-    from .push import push
+    from .fetching.push import push
 
     pushed = push(chosen.package, chosen.repository, private=not chosen.public, dry_run=chosen.dry_run)
     print("\n".join([*pushed.files, pushed.address]))

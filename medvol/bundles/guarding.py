@@ -10,15 +10,15 @@ from monai.bundle import ConfigParser
 
 from medvol.passport import read_passport
 
+from .checks.metadata_rules import versions_rule
+from .checks.rules import BEFORE_RUN, keys_rule, values_rule
 from .inherit import inherited
 from .keys import plain_values
 from .loading import prepare_loading, running_load
-from .metadata_rules import versions_rule
 from .opening import OpenBundle
 from .plain import resolve_weights
 from .refusal import GuardError, refuse_errors
 from .root import bundle_root, config_files, running_workflow
-from .rules import BEFORE_RUN, keys_rule, values_rule
 from .runs import Run, identify
 
 __all__ = ["GuardError", "guard"]

@@ -25,10 +25,10 @@ def run(bundle: str | Path, config: str = "train.json", **overrides: Any) -> Pat
         GuardError: when the bundle refuses to start.
     """
     path = Path(bundle)
-    file = path if path.is_file() else find_bundle(str(bundle)) / config
-    workflow = ConfigWorkflow(
-        config_file=str(file), workflow_type="train" if "train" in file.name else "infer", **overrides
-    )
+    # `config_files` looks for this very name in this function, as it finds it in MONAI's own `run`.
+    config_file = str(path if path.is_file() else find_bundle(str(bundle)) / config)
+    kind = "train" if "train" in Path(config_file).name else "infer"
+    workflow = ConfigWorkflow(config_file=config_file, workflow_type=kind, **overrides)
     try:
         workflow.initialize()
         workflow.run()

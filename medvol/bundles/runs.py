@@ -59,7 +59,7 @@ def identify(parser: ConfigParser) -> Run:
     folder = Path(parser.get_parsed_content("output_dir")) / name
     restart = bool(config.get("restart"))
     note = folder / NOTE
-    other = json.loads(note.read_text())["hash"] if note.is_file() else digest
+    other = json.loads(note.read_text(encoding="utf-8"))["hash"] if note.is_file() else digest
     if other != digest and not restart:
         found = f"another run under that name (hash {other[:8]})"
         remedy = "choose another --run_name, or --restart True to overwrite it"
@@ -90,7 +90,7 @@ def passport(run_dir: str) -> dict[str, Any]:
     if not note.is_file():
         message = f"expected {NOTE} in the run's folder; found none at {note}; let $medvol.bundles.guard() run first"
         raise FileNotFoundError(message)
-    return json.loads(note.read_text())
+    return json.loads(note.read_text(encoding="utf-8"))
 
 
 def _passport(config: dict[str, Any], bundle: str, name: str, digest: str) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _licence(manifest: Manifest | None, started: bool, origin: dict[str, Any]) -
 def _write(path: Path, content: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
             json.dump(content, file, indent=1, sort_keys=True)
         Path(file.name).replace(path)
     except OSError as error:

@@ -144,7 +144,7 @@ class LargeManifest(Manifest):
         head = {key: value for key, value in self._head().items() if key != "provenance"}
         name = hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()[:16]
         kept = arrow_file(table.path).with_suffix(f".{name}.hash")
-        if kept.is_file() and len(known := kept.read_text()) == 64:
+        if kept.is_file() and len(known := kept.read_text(encoding="utf-8")) == 64:
             return known
         digest = hashlib.sha256(b"{")
         for count, key in enumerate(sorted([*head, *SECTIONS])):
@@ -160,7 +160,7 @@ class LargeManifest(Manifest):
         sums = [batch["sha256"] for batch in table.batches]
         if not any(one.null_count or one.flatten().null_count for one in sums):
             with written(kept) as part:
-                part.write_text(digest.hexdigest())
+                part.write_text(digest.hexdigest(), encoding="utf-8")
         return digest.hexdigest()
 
     def _lines(self, rows: Rows) -> Iterator[str]:

@@ -48,7 +48,7 @@ class CsvLog:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(_cells, kept)])
         write_atomically(self.path, text.getvalue().encode())
-        self._file = self.path.open("a", newline="")
+        self._file = self.path.open("a", newline="", encoding="utf-8")
         return kept
 
     def write(self, rows: Iterable[Row]) -> None:
@@ -69,7 +69,7 @@ def read_log(path: str | Path) -> list[Row]:
     path = Path(path)
     if not path.is_file():
         return []
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     whole = text[: text.rfind("\n") + 1]
     rows = [line for line in csv.reader(whole.splitlines()[1:]) if len(line) == len(COLUMNS)]
     return [Row(int(step), int(examples), name, float(value)) for step, examples, name, value in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import signal
@@ -10,31 +9,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
+import packages
 import pytest
+import server as server_of
 
-from medvol.bundles.fetch import fetch
-from medvol.bundles.placing import RECORD, is_current
+from medvol.bundles.fetching.fetch import fetch
+from medvol.bundles.fetching.placing import RECORD, is_current
 
-
-def _load(name: str) -> ModuleType:
-    file = Path(__file__).parents[1] / f"fixtures/{name}.py"
-    spec = importlib.util.spec_from_file_location(f"medvol_fixtures_{name}", file)
-    sys.modules[spec.name] = loaded = importlib.util.module_from_spec(spec)  # dataclasses look themselves up there
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-server_of, packages = _load("server"), _load("packages")
 ROOT = Path(__file__).parents[2]
 
 # One process imports what takes seconds, and forks a fetch for every line that it reads, on a disk that is slow.
 CODE = """
 import os, signal, sys, time
 from pathlib import Path
-from medvol.bundles.addresses import Patience
-from medvol.bundles.fetch import fetch
+from medvol.bundles.fetching.addresses import Patience
+from medvol.bundles.fetching.fetch import fetch
 
 real = Path.replace
 def slow(path, target):

@@ -14,7 +14,7 @@ import torch
 from medvol import bundles
 from medvol.__main__ import main
 from medvol.bundles import GuardError
-from medvol.bundles.check import CheckReport, check_bundle
+from medvol.bundles.checks.check import CheckReport, check_bundle
 
 ROOT = Path(__file__).parents[2] / "bundles"
 
@@ -296,7 +296,7 @@ def test_there_are_enough_cases() -> None:
 def test_check_names_what_is_wrong(
     case: tuple, place: Callable, overrides: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medvol.bundles.check.bundle_facts", lambda opened: {})  # they have their own tests
+    monkeypatch.setattr("medvol.bundles.checks.check.bundle_facts", lambda opened: {})  # they have their own tests
     folder, config, changes = small(case, place, overrides)
     report = check_bundle(folder, config, changes, estimate_steps=0)
     require_case(report, case, "error")

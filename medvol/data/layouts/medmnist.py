@@ -144,7 +144,7 @@ def _classes(classes: str | Sequence[str] | None, count: int) -> list[str]:
 def _claim(source: Path, out: Path) -> None:
     """Let the folder be filled from this source only, so that a file of final name there is trusted."""
     note, mine = out / _NOTE, {"source": source.name, "sha256": checksum(source)}
-    if note.is_file() and json.loads(note.read_text()) == mine:
+    if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == mine:
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(

@@ -1,0 +1,1 @@
+"""Everything that can be known about a bundle before it runs: rules, facts, and the cost from a few steps."""

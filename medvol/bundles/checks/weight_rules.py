@@ -1,0 +1,119 @@
+"""What must hold of the weights that a bundle starts from or runs with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+import medvol
+from medvol.networks import find_weights, read_weights
+from medvol.passport import passport_path, read_passport
+
+from ..opening import OpenBundle
+from ..refusal import Problem, innermost
+from .trying import on_the_side, side_parser
+
+WEIGHT_KEYS = ("pretrained", "weights")
+"""Keys that name weights: what a training starts from, and what an evaluation runs with."""
+
+
+def weights_rule(opened: OpenBundle) -> Iterator[Problem]:
+    """The weights exist, can be read, come from no newer medvol, and fit the bundle's network tensor by tensor."""
+    problems = [p for key in WEIGHT_KEYS if key in opened.config for p in _file_problems(key, opened.config[key])]
+    yield from problems
+    if not any(problem.state == "error" for problem in problems):
+        yield from _fit_problems(opened)
+
+
+def loaders(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield where in a config weights are loaded into a network: the id and the content of every such component.
+
+    Example:
+        >>> list(loaders({"network": {"_target_": "medvol.networks.load_pretrained", "weights": "@weights"}}))
+        [('network', {'_target_': 'medvol.networks.load_pretrained', 'weights': '@weights'})]
+    """
+    if isinstance(node, dict) and str(node.get("_target_", "")).rpartition(".")[2] == "load_pretrained":
+        yield path, node
+    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in entries:
+        yield from loaders(value, f"{path}::{key}" if path else str(key))
+
+
+def _file_problems(key: str, value: Any) -> Iterator[Problem]:
+    try:
+        path = find_weights(value)
+    except (OSError, ValueError, TypeError) as error:
+        yield Problem(f"weights for '{key}'", str(error), f"give a path or a name from that list by --{key}")
+        return
+    if path is None:
+        if key == "weights":
+            yield Problem("a trained network", f"'{key}' is {value!r}", f"give a path or a name by --{key}")
+        return
+    try:
+        read_weights(path)
+    except (OSError, ValueError) as error:
+        yield Problem(f"a weights file for '{key}' that can be read", str(error), f"give other weights by --{key}")
+        return
+    yield from _passport_problems(key, path)
+
+
+def _passport_problems(key: str, path: Path) -> Iterator[Problem]:
+    expected = f"the passport of the weights for '{key}' beside them"
+    try:
+        record = read_passport(path)
+    except (OSError, ValueError) as error:
+        yield Problem(expected, str(error), f"copy {passport_path(path).name} again from the run, or remove it")
+        return
+    if record is None:
+        remedy = "copy passport.json from the run as well, or go on: run, data and channel names are then unknown"
+        yield Problem(expected, f"none at {passport_path(path)}", remedy, "warning")
+        return
+    made_by = (record.get("versions") or {}).get("medvol") if isinstance(record.get("versions"), dict) else None
+    if made_by is not None and _later(str(made_by), medvol.__version__):
+        found = f"{path} was written by medvol {made_by}, and {medvol.__version__} is installed"
+        yield Problem(f"weights for '{key}' of this medvol or an older one", found, f"pip install 'medvol>={made_by}'")
+    other = _run_beside(path)
+    if other is not None and record.get("hash") not in (None, other):
+        found = f"that of run {str(record['hash'])[:8]} at {passport_path(path)}, in the folder of run {other[:8]}"
+        yield Problem(expected, found, "copy passport.json and model.pt together from one run")
+
+
+def _run_beside(path: Path) -> str | None:
+    """Return the hash of the run in whose folder the weights lie, if it can be known."""
+    try:
+        return str(json.loads((path.parent / "run.json").read_text(encoding="utf-8"))["hash"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _later(one: str, other: str) -> bool:
+    try:
+        return Version(one) > Version(other)
+    except InvalidVersion:
+        return False
+
+
+def _fit_problems(opened: OpenBundle) -> Iterator[Problem]:
+    """Load on the side what the run would load, into a network of its own, and report what is said about it."""
+    for path, node in loaders(opened.config):
+        parser = side_parser(opened.config)
+        try:
+            with on_the_side():
+                if find_weights(parser.get_parsed_content(f"{path}::weights")) is None:
+                    continue
+                parser.get_parsed_content(f"{path}::network")
+        except Exception as error:
+            expected = f"settings that '{path}' can be built from, before weights are loaded into it"
+            yield Problem(expected, innermost(error), f"change the settings of {node.get('network', path)}")
+            continue
+        try:
+            with on_the_side():
+                parser.get_parsed_content(path)
+        except Exception as error:
+            found, _, remedy = innermost(error).rpartition("; ")
+            remedy = remedy or "use the settings of the run that made the weights"
+            yield Problem("weights whose tensors are those of the bundle's network", found or str(error), remedy)

@@ -1,0 +1,1 @@
+"""What on this machine may stand in the way of a run."""

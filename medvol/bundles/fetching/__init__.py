@@ -1,0 +1,1 @@
+"""Packed bundles over a network: fetched whole or not at all, and uploaded."""

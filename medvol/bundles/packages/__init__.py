@@ -1,0 +1,1 @@
+"""Packed bundles: what they hold, their cards, and how they are written."""

@@ -1,0 +1,1 @@
+"""What would run, what differs, and what is there."""
