@@ -120,8 +120,10 @@ def _target(out: str | Path, format: str) -> tuple[Format, Path]:
         try:
             importlib.import_module(package)
         except ImportError as error:
-            message = f"the format {format} needs the package {package}; found none; pip install 'medvol[export]'"
-            raise ImportError(message) from error
+            raise ImportError(
+                f"the format {format} needs the package {package}; found none; run pip install -e '.[export]' in "
+                "medvol's folder"
+            ) from error
     return kind, target
 
 

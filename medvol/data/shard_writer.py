@@ -123,7 +123,7 @@ def _write_samples(stream: BinaryIO, dataset: StreamDataset, places: Sequence[in
         from webdataset import TarWriter
     except ModuleNotFoundError as error:
         raise ValueError(
-            "writing shards needs the package webdataset; found none; install it with pip install 'medvol[scale]'"
+            "writing shards needs the package webdataset; found none; run pip install -e '.[scale]' in medvol's folder"
         ) from error
     # Without times and owners, equal samples are equal files.
     with TarWriter(stream, user="", group="", mtime=0, encoder=False) as writer:

@@ -153,7 +153,8 @@ def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
         from safetensors import SafetensorError, safe_open
     except ImportError as error:
         raise ValueError(
-            f"reading {path} expects the package safetensors, found none; install medvol[export], or use a .pt file."
+            f"reading {path} expects the package safetensors, found none; run pip install -e '.[export]' in "
+            "medvol's folder, or use a .pt file."
         ) from error
     try:
         with safe_open(path, framework="pt", device="cpu") as file:

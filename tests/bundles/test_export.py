@@ -134,7 +134,9 @@ def test_a_missing_package_is_a_sentence(
     kind: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(ImportError, match=rf"needs the package {package}; found none; pip install 'medvol\[export\]'"):
+    with pytest.raises(
+        ImportError, match=rf"needs the package {package}; found none; run pip install -e '.\[export\]'"
+    ):
         export("cpc3d", tmp_path / f"net{FORMATS[kind].suffix}", kind, "nothing.pt")
 
 

@@ -200,7 +200,7 @@ CASES: list[tuple[str, str, Break, str, str, str]] = [
     ("tensor renamed", U, lambda p: p.model(rename), "tensors", "unknown to the network (stem.conv.weight)", "build"),
     ("tensor reshaped", U, lambda p: p.model(reshape), "tensors", f"{FIRST} (8, 2, 3, 3, 3) in the file", "adapt"),
     ("other architecture", U, lambda p: {**p.whole(), "filters": [8, 8, 16]}, "tensors", "shape", "build"),
-    ("newer medvol", U, lambda p: p.versioned("99.1.0"), "this medvol or an older", "99.1.0", "pip install"),
+    ("newer medvol", U, lambda p: p.versioned("99.1.0"), "this medvol or an older", "99.1.0", "update medvol"),
     ("damaged passport", U, lambda p: p.passport("{"), "passport", "passport.json", "remove it"),
     ("passport that is a list", U, lambda p: p.passport("[]"), "passport", "list", "remove it"),
     ("passport of another run", U, beside_another_run, "passport", "folder of run ffffffff", "from one run"),

@@ -199,5 +199,5 @@ def test_safetensors_with_a_tensor_of_two_names(tmp_path):
 
 def test_without_the_package_safetensors(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "safetensors", None)
-    with pytest.raises(ValueError, match=r"install medvol\[export\]"):
+    with pytest.raises(ValueError, match=r"pip install -e '\.\[export\]'"):
         read_weights(tmp_path / "model.safetensors")

@@ -75,7 +75,9 @@ def _passport_problems(key: str, path: Path) -> Iterator[Problem]:
     made_by = (record.get("versions") or {}).get("medvol") if isinstance(record.get("versions"), dict) else None
     if made_by is not None and _later(str(made_by), medvol.__version__):
         found = f"{path} was written by medvol {made_by}, and {medvol.__version__} is installed"
-        yield Problem(f"weights for '{key}' of this medvol or an older one", found, f"pip install 'medvol>={made_by}'")
+        yield Problem(
+            f"weights for '{key}' of this medvol or an older one", found, f"update medvol to {made_by} or newer"
+        )
     other = _run_beside(path)
     if other is not None and record.get("hash") not in (None, other):
         found = f"that of run {str(record['hash'])[:8]} at {passport_path(path)}, in the folder of run {other[:8]}"

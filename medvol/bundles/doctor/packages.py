@@ -11,6 +11,8 @@ from packaging.markers import default_environment
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 
+import medvol
+
 from .diagnosis import Diagnosis
 
 __all__ = ["EXAMINATIONS"]
@@ -42,11 +44,16 @@ def _packages() -> Iterator[Diagnosis]:
         text = f"medvol runs from its folder and is not installed, so no bounds can be compared; found {shown}."
         yield Diagnosis("packages", "warning", text, "Run 'python -m pip install -e .' in that folder.")
         return
+    if _version(_NAME) != medvol.__version__:
+        text = f"The installed medvol {_version(_NAME)} is not this one, {medvol.__version__}."
+        remedy = "PyPI's medvol is another project: uninstall it, then 'python -m pip install -e .' in medvol's folder."
+        yield Diagnosis("packages", "error", text, remedy)
+        return
     bounds = [_parsed(line) for line in required]
     always = [bound for bound in bounds if bound is not None and _applies(bound, "")]
     problems = [problem for bound in always if (problem := _problem(bound))]
     for problem in problems:
-        yield Diagnosis("packages", "error", f"{problem}.", "Run 'python -m pip install --upgrade medvol'.")
+        yield Diagnosis("packages", "error", f"{problem}.", "Run 'python -m pip install -e .' in medvol's folder.")
     if not problems:
         yield Diagnosis("packages", "ok", f"medvol {_version(_NAME)}: all {len(always)} needed are there; {shown}.")
     elif missing:
@@ -59,7 +66,7 @@ def _packages() -> Iterator[Diagnosis]:
 def _extra(extra: str, bounds: list[Requirement]) -> Diagnosis:
     absent = [bound.name for bound in bounds if _version(bound.name) is None]
     problems = [problem for b in bounds if b.name not in absent and (problem := _problem(b))]
-    remedy = f"Run \"python -m pip install --upgrade 'medvol[{extra}]'\"."
+    remedy = f"Run \"python -m pip install -e '.[{extra}]'\" in medvol's folder."
     if problems:
         return Diagnosis("packages", "warning", f"Extra '{extra}': {'; '.join(problems)}.", remedy)
     if absent:

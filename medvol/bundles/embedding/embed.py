@@ -116,7 +116,10 @@ def _check_choices(file_format: str, method: str) -> None:
     if method not in ("pca", "umap"):
         raise ValueError(f"the map's method must be pca or umap; found {method!r}; choose one of them")
     if method == "umap" and importlib.util.find_spec("umap") is None:
-        raise ImportError("a map by UMAP needs the package umap-learn, found none; install medvol[maps], or take pca")
+        raise ImportError(
+            "a map by UMAP needs the package umap-learn, found none; run pip install -e '.[maps]' in medvol's folder, "
+            "or take pca"
+        )
 
 
 def _writable(out: Path) -> Path:

@@ -163,7 +163,8 @@ def _sentences(repository: str) -> Iterator[None]:
         from huggingface_hub import errors
     except ImportError as error:
         raise ImportError(
-            "push expects the package huggingface_hub; found none; install medvol[export] and push again"
+            "push expects the package huggingface_hub; found none; run pip install -e '.[export]' in medvol's "
+            "folder and push again"
         ) from error
     try:
         yield

@@ -4,11 +4,12 @@ from importlib import metadata
 
 import pytest
 
+import medvol
 from medvol.bundles.doctor.packages import EXAMINATIONS
 
 LOOK = dict(EXAMINATIONS)
 INSTALLED = {
-    "medvol": "0.1.0", "torch": "2.14.1+cpu", "monai": "1.6.1", "numpy": "2.4.6", "mlflow": "3.17",
+    "medvol": medvol.__version__, "torch": "2.14.1+cpu", "monai": "1.6.1", "numpy": "2.4.6", "mlflow": "3.17",
     "torchvision": "0.29.1", "onnx": "1.2", "broken": None,
 }  # fmt: skip
 
@@ -58,6 +59,14 @@ def test_an_installed_medvol_with_all_it_needs(install) -> None:
     assert not any("pytest" in text for _, text, _ in found)
 
 
+def test_the_other_project_of_that_name_is_found_out(install) -> None:
+    install({"medvol": ["SimpleITK"]}, medvol="0.0.22")
+    ((state, text, remedy),) = look("packages")
+    assert state == "error"
+    assert "0.0.22 is not this one" in text
+    assert "uninstall it" in remedy
+
+
 def test_what_is_missing_too_old_or_damaged(install) -> None:
     install({"medvol": ["torch>=2.20", "nibabel>=5", "broken>=1", "tensorflow; python_version < '3'", "((("]})
     found = look("packages")
@@ -74,7 +83,7 @@ def test_extras_are_optional_but_not_if_too_old(install) -> None:
     install({"medvol": ['onnx>=1.17; extra == "export"', 'absent>=1; extra == "scale"']})
     _, export, scale = look("packages")
     assert export[0] == "warning"
-    assert "'medvol[export]'" in export[2]
+    assert "'.[export]'" in export[2]
     assert scale[0] == "ok"
     assert "optional and incomplete: absent" in scale[1]
 

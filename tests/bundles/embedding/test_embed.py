@@ -194,7 +194,7 @@ def test_keys_and_weights_are_refused_as_the_guard_does(embed_here: Callable, tm
 
 def test_a_missing_package_is_named(embed_here: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ImportError, match="needs the package umap-learn, found none; install medvol"):
+    with pytest.raises(ImportError, match="needs the package umap-learn, found none; run pip install"):
         embed_here(method="umap")
 
 

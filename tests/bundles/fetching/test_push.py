@@ -175,7 +175,7 @@ def test_without_the_library_or_a_token(hub: FakeHub, tmp_path: Path, monkeypatc
     with pytest.raises(ValueError, match=r"no token .*hf auth login.*HF_TOKEN"):
         push(package(tmp_path), "me/cpc3d")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ImportError, match=r"medvol\[export\]"):
+    with pytest.raises(ImportError, match=r"'\.\[export\]'"):
         push(package(tmp_path), "me/cpc3d")
     assert hub.calls == []
 
