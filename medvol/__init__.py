@@ -16,7 +16,8 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _ROOMS = (
-    "transforms", "networks", "losses", "engines", "data", "metrics", "bundles", "distributed", "passport", "figures"
+    "transforms", "networks", "losses", "engines", "data", "metrics", "bundles", "distributed", "passport", "figures",
+    "writing",
 )  # fmt: skip
 
 __all__ = ["__version__", *_ROOMS]

@@ -15,6 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from medvol.writing import write_whole
+
 __all__ = ["KEYS", "compare_passports", "passport_path", "passport_problems", "read_passport", "write_passport"]
 
 KEYS = (
@@ -96,10 +98,7 @@ def write_passport(path: str | os.PathLike[str], record: dict[str, Any]) -> Path
         )
     target = passport_path(path)
     text = json.dumps(_plain(record, "passport"), sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(target)
-    return target
+    return write_whole(target, text)
 
 
 def read_passport(model_path: str | os.PathLike[str]) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "medvol"
-LEAVES = {"distributed", "passport", "figures"}
+LEAVES = {"distributed", "passport", "figures", "writing"}
 ARROWS: dict[str, set[str]] = {
     "transforms": set(),
     "networks": set(),
@@ -25,6 +25,7 @@ ARROWS: dict[str, set[str]] = {
     "distributed": set(),
     "passport": set(),
     "figures": set(),
+    "writing": set(),
 }
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from monai.bundle import ConfigParser
 from medvol.data import Manifest, load_manifest
 from medvol.networks import find_weights
 from medvol.passport import read_passport
+from medvol.writing import write_whole
 
 from .identity import recipe, run_hash, versions
 from .plain import fixed_transforms, plain
@@ -165,8 +165,6 @@ def _licence(manifest: Manifest | None, started: bool, origin: dict[str, Any]) -
 def _write(path: Path, content: dict[str, Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            json.dump(content, file, indent=1, sort_keys=True)
-        Path(file.name).replace(path)
+        write_whole(path, json.dumps(content, indent=1, sort_keys=True) + "\n")
     except OSError as error:
         refuse(f"a folder to write the run to, {path.parent}", str(error), "give another one by --output_dir")

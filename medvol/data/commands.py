@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import medvol
+from medvol.writing import write_whole
 
 from .datalist import SECTIONS, did_you_mean
 
@@ -347,14 +348,10 @@ def _label_map(pairs: list[str] | None) -> dict[str, int]:
 
 def _write(file: str, text: str) -> Path:
     path = Path(file).expanduser().absolute()
-    part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        return write_whole(path, text)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OSError(f"a report goes to a file in a folder one can write to; {path} refused ({error})") from error
-    return path
 
 
 def _size(count: int) -> str:

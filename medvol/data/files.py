@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
+
+from medvol.writing import write_whole  # noqa: F401
 
 SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img",
@@ -85,31 +85,6 @@ def checksum(path: Path) -> str:
         return _digest(path)
     lines = "".join(f"{_digest(file)}  {file.name}\n" for file in found)
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def write_whole(path: Path, content: str | bytes) -> Path:
-    """Write a file at once, text in UTF-8, so that no reader meets half of it and two writers do not mix.
-
-    Raises:
-        OSError: the folder takes no file.
-    """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    part = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
-        part.chmod(path.stat().st_mode if path.exists() else 0o666 & ~_mask())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
-
-
-def _mask() -> int:
-    mask = os.umask(0)  # there is no way to read it but to set it
-    os.umask(mask)
-    return mask
 
 
 def _digest(file: Path) -> str:

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from medvol.writing import write_whole
+
 from .datalist import (
     KEYS,
     SECTIONS,
@@ -27,7 +29,7 @@ from .datalist import (
     item_files,
     require,
 )
-from .files import checksum, is_there, size_and_time, state, write_whole
+from .files import checksum, is_there, size_and_time, state
 from .splits import subset_patients
 
 

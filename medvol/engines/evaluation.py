@@ -16,6 +16,7 @@ from monai.data import MetaTensor
 from monai.data.utils import affine_to_spacing
 
 from medvol.distributed import is_main, world_size
+from medvol.writing import write_whole
 
 __all__ = ["COLUMNS", "SaveEmbeddings", "ScoreCases"]
 
@@ -137,7 +138,8 @@ class ScoreCases:
         table.writeheader()
         # repr gives the shortest text that reads back as the same number.
         table.writerows({**row, "value": repr(float(row["value"]))} for row in rows)
-        _replace(self.path, text.getvalue().encode())
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, text.getvalue())
         if self.report is not None:
             means = ", ".join(f"{name} {value:.4g}" for name, value in engine.state.metrics.items())
             cases = len({row["case"] for row in rows})
@@ -198,7 +200,8 @@ class SaveEmbeddings:
             patients=np.array([vectors[case][0] for case in cases], dtype=np.int64),
             embeddings=np.stack([vectors[case][1] for case in cases]),
         )
-        _replace(self.path, data.getvalue())
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(self.path, data.getvalue())
 
 
 def samples(engine: Engine) -> Iterable[dict[str, Any]]:
@@ -233,11 +236,3 @@ def gather_objects(part: Any) -> list[Any]:
     parts: list[Any] = [None] * world_size()
     dist.all_gather_object(parts, part)
     return parts
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_bytes(content)
-    partial.replace(path)

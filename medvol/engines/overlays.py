@@ -21,7 +21,7 @@ from monai.transforms import Orientation, SpatialResample
 from medvol.distributed import is_main
 from medvol.engines.evaluation import gather_objects, samples
 from medvol.engines.pictures import draw, remove_overlays
-from medvol.figures import find_cuts, save_overlay
+from medvol.figures import find_cuts, gray_range, save_overlay
 
 __all__ = ["SaveOverlays"]
 
@@ -121,16 +121,22 @@ class SaveOverlays:
         if not is_main() or not chosen:
             return
         written = set()
-        for role, case in chosen.items():
-            png = self.output_dir / f"{role}_{_plain_name(case)}.png"
+        for (role, case), name in zip(chosen.items(), _plain_names(chosen.values()), strict=True):
+            png = self.output_dir / f"{role}_{name}.png"
             if not draw(png, lambda png=png, case=case: _draw(packed[case], png, self.names)):
                 return  # one warning is enough: what spoils one picture spoils the others
             written.add(png.name)
         remove_overlays(self.output_dir, keep=frozenset(written))
 
 
-def _plain_name(case: str) -> str:
-    return re.sub(r"[^\w.-]", "_", case)
+def _plain_names(cases: Iterable[str]) -> list[str]:
+    """Return a name for a file for each case; of two that would be one, the second has a number."""
+    names: list[str] = []
+    for case in cases:
+        plain = re.sub(r"[^\w.-]", "_", case)
+        taken = {plain, *(f"{plain}_{number}" for number in range(2, len(names) + 2))}
+        names.append(next(name for name in sorted(taken, key=len) if name not in names))
+    return names
 
 
 def choose_cases(rows: Iterable[Mapping[str, Any]], metric: str, cases: Iterable[str]) -> dict[str, str]:
@@ -188,7 +194,7 @@ def _pack(image: Any, prediction: Any, reference: Any) -> bytes:
     first = _plain(image)[:1].float().clone()
     if first.flatten()[0] == 0:  # normalized without the background, whose 0 is now the mean of the rest
         first[first == 0] = first.min()
-    gray = _gray_window(first.numpy())
+    gray = gray_range([first.numpy()])
     if not is_volume:
         content["image"] = _to_bytes(first[0].numpy(), gray)
     else:
@@ -216,13 +222,8 @@ def _plain(values: Any) -> torch.Tensor:
     return torch.as_tensor(values).detach().as_subclass(torch.Tensor).cpu()
 
 
-def _gray_window(image: np.ndarray) -> tuple[float, float]:
-    low, high = np.percentile(image[np.isfinite(image)], (0.5, 99.5))
-    return float(low), float(max(high, low + 1e-6))
-
-
 def _to_bytes(plane: np.ndarray, gray: tuple[float, float]) -> np.ndarray:
-    scaled = (np.nan_to_num(plane) - gray[0]) / (gray[1] - gray[0])
+    scaled = (np.nan_to_num(plane) - gray[0]) / max(gray[1] - gray[0], 1e-6)
     return np.round(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from torch import nn
 
 from medvol.engines.pictures import CURVES, OVERLAYS, remove_overlays
-from medvol.engines.resume import save_weights, write_atomically
+from medvol.engines.resume import save_weights
 from medvol.passport import KEYS, write_passport
+from medvol.writing import write_whole
 
 FILES = ("passport.json", "model.pt", "last.pt", "log.csv", "metrics.csv", CURVES)
 """What a training writes into its folder besides the folder of overlays, in the order in which a restart removes it."""
@@ -60,13 +61,13 @@ def write_product(run_dir: Path, product: nn.Module, passport: dict[str, Any]) -
     save_weights(run_dir / "model.pt", product)
     checksum = hashlib.sha256((run_dir / "model.pt").read_bytes()).hexdigest()
     write_passport(run_dir / "passport.json", {**passport, "weights": checksum})
-    write_atomically(run_dir.parent / "latest.txt", f"{run_dir.name}\n".encode())
+    write_whole(run_dir.parent / "latest.txt", f"{run_dir.name}\n", durable=True)
 
 
 def remove_run(run_dir: Path) -> None:
     """Remove what an earlier training wrote into the folder."""
     for name in FILES:
         (run_dir / name).unlink(missing_ok=True)
-    for part in (*run_dir.glob(".*.tmp"), *run_dir.glob(".partial-*")):
+    for part in (*run_dir.glob(".*.part"), *run_dir.glob(".partial-*")):
         part.unlink(missing_ok=True)
     remove_overlays(run_dir / OVERLAYS)

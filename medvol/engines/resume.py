@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from medvol.writing import write_whole
+
 if TYPE_CHECKING:
     from medvol.engines.trainer import Trainer
 
 PARTS = ("network", "loss", "optimizer", "lr_scheduler", "scaler", "clock", "grouping")
-
-
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write a file so that, at every moment and after every kill, it is the old one or the new one.
-
-    Args:
-        path: the file; its folder must exist.
-        content: the whole new content.
-    """
-    path = Path(path)
-    # In the same folder, since a rename across file systems is a copy; the process id keeps two runs' files apart.
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
@@ -54,7 +35,7 @@ def save_checkpoint(path: str | Path, state: dict[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    write_atomically(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue(), durable=True)
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:

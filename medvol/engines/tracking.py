@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
-from medvol.engines.resume import write_atomically
+from medvol.writing import write_whole
 
 COLUMNS = ("step", "examples", "name", "value")
 
@@ -47,7 +47,7 @@ class CsvLog:
         kept = [row for row in read_log(self.path) if row.step <= step] if step > 0 else []
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *map(_cells, kept)])
-        write_atomically(self.path, text.getvalue().encode())
+        write_whole(self.path, text.getvalue(), durable=True)
         self._file = self.path.open("a", newline="", encoding="utf-8")
         return kept
 

@@ -1,10 +1,9 @@
 import hashlib
 import os
-from pathlib import Path
 
 import pytest
 
-from medvol.data.files import checksum, is_there, members, size_and_time, state, stem, write_whole
+from medvol.data.files import checksum, is_there, members, size_and_time, state, stem
 
 
 @pytest.mark.parametrize(
@@ -116,13 +115,3 @@ def test_the_state_follows_every_file_of_a_folder_and_the_header_of_an_image(tmp
     (tmp_path / "p.hdr").write_bytes(b"HEADER, other")
     assert state(tmp_path / "p.img") != before
     assert checksum(tmp_path / "p.img") != sum_before
-
-
-def test_two_writers_do_not_mix_and_a_failure_leaves_the_old(tmp_path, monkeypatch):
-    file = write_whole(tmp_path / "m.json", "old")
-    assert oct(file.stat().st_mode)[-3:] == "644"
-    monkeypatch.setattr(Path, "replace", lambda self, other: (_ for _ in ()).throw(OSError("full")))
-    with pytest.raises(OSError, match="full"):
-        write_whole(file, "new")
-    assert file.read_text() == "old"
-    assert [f.name for f in tmp_path.iterdir()] == ["m.json"]

@@ -15,9 +15,10 @@ from medvol.engines.product import FILES, remove_run, require_passport, require_
 
 def test_writes_weights_then_passport_then_the_name(tmp_path, monkeypatch):
     order = []
-    for name in ("save_weights", "write_passport", "write_atomically"):
+    for name in ("save_weights", "write_passport", "write_whole"):
         real = getattr(module, name)
-        monkeypatch.setattr(module, name, lambda path, *a, real=real: (order.append(path.name), real(path, *a)))
+        noted = lambda path, *a, real=real, **k: (order.append(path.name), real(path, *a, **k))  # noqa: E731
+        monkeypatch.setattr(module, name, noted)
     folder = tmp_path / "eval" / "abc"
     folder.mkdir(parents=True)
     network = nn.Linear(2, 1)
@@ -30,7 +31,7 @@ def test_writes_weights_then_passport_then_the_name(tmp_path, monkeypatch):
 
 
 def test_remove_run_leaves_what_is_not_its_own(tmp_path):
-    for name in (*FILES, "run.json", ".last.pt.4711.tmp"):
+    for name in (*FILES, "run.json", ".last.pt.4711.part"):
         (tmp_path / name).touch()
     remove_run(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 import torch
 from torch import nn
@@ -14,7 +12,6 @@ from medvol.engines.resume import (
     save_checkpoint,
     save_weights,
     training_state,
-    write_atomically,
 )
 
 
@@ -22,29 +19,6 @@ def test_equal_states_give_equal_bytes_under_any_name(tmp_path):
     for name in ("a.pt", "another.pt"):
         save_checkpoint(tmp_path / name, {"x": torch.arange(3.0), "n": 1})
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "another.pt").read_bytes()
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "last.pt"
-    write_atomically(path, b"old")
-
-    def full(descriptor):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert [p.name for p in tmp_path.iterdir()] == ["last.pt"]
-
-
-def test_syncs_before_it_renames(tmp_path, monkeypatch):
-    order = []
-    path = tmp_path / "last.pt"
-    monkeypatch.setattr(os, "fsync", lambda d: order.append(("sync", path.exists())))
-    write_atomically(path, b"new")
-    assert order == [("sync", False)]
-    assert path.read_bytes() == b"new"
 
 
 def test_missing_and_foreign_files(tmp_path):

@@ -136,7 +136,7 @@ def test_what_a_run_leaves(trainer_factory, stream_factory, tmp_path):
     last = load_checkpoint(folder / "last.pt")
     assert last["done"]
     assert last["clock"] == {"step": 5, "iteration": 10, "examples": 20, "skipped": 0}
-    assert not list(folder.glob(".*.tmp"))
+    assert not list(folder.glob(".*.part"))
 
 
 def test_log_rows(trainer_factory, stream_factory, tmp_path):

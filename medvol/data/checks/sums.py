@@ -6,8 +6,9 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from medvol.writing import write_whole
+
 from ..datalist import SECTIONS
-from ..files import write_whole
 from ..manifest import find_manifest
 from .report import Report
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from medvol.writing import write_whole
+
 from ..files import checksum
 from ..manifest import Manifest
 from .patients import check_rule, patient_of
@@ -145,6 +147,8 @@ def _claim(source: Path, out: Path) -> None:
     """Let the folder be filled from this source only, so that a file of final name there is trusted."""
     note, mine = out / _NOTE, {"source": source.name, "sha256": checksum(source)}
     if note.is_file() and json.loads(note.read_text(encoding="utf-8")) == mine:
+        for part in out.rglob(".*.part"):  # of a conversion that was killed
+            part.unlink()
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(
@@ -152,7 +156,7 @@ def _claim(source: Path, out: Path) -> None:
             f"files in {out}; name another folder"
         )
     out.mkdir(parents=True, exist_ok=True)
-    _replace(note, json.dumps(mine).encode())
+    write_whole(note, json.dumps(mine))
 
 
 def _write(source: Path, part: str, files: Sequence[Path]) -> None:
@@ -163,7 +167,7 @@ def _write(source: Path, part: str, files: Sequence[Path]) -> None:
         for file, volume in zip(files, _volumes(source, part, len(files)), strict=True):
             if not file.is_file():
                 image = nib.Nifti1Image(volume, np.eye(4))
-                _replace(file, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
+                write_whole(file, gzip.compress(image.to_bytes(), compresslevel=6, mtime=0))
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise ValueError(f"an .npz must be whole; {source} is damaged ({error}); get it again") from error
 
@@ -192,9 +196,3 @@ def _volumes(source: Path, part: str, count: int) -> Iterator[np.ndarray]:
                 if len(content) < size or (i == count - 1 and stream.read(1)):
                     raise EOFError(f"{name} has another length than it says")
                 yield np.frombuffer(content, np.uint8).reshape(shape[1:])
-
-
-def _replace(file: Path, content: bytes) -> None:
-    beside = file.with_name(f".{file.name}.part")
-    beside.write_bytes(content)
-    beside.replace(file)  # at once, so that a file of this name is whole
