@@ -50,8 +50,11 @@ _NEEDED_OF_DATA = {"name": str, "hash": str, "synthetic": bool, "licence": str, 
 _NEEDED_OF_VERSIONS = {"medvol": str, "code": str, "torch": str, "monai": str}
 _MAY_BE_EMPTY = ("metrics", "data.licence", "data.reference")
 _WORDS = {str: "text", int: "a number", bool: "true or false", dict: "a dict", list: "a list"}
-_PLACE = re.compile(r"(?:file:)?(?:/|~[\w.-]*/|[A-Za-z]:[\\/]|\\\\)\S")
-"""How a path begins that leads somewhere on one machine only."""
+_PLACE = re.compile(
+    r"""^(?:file:)?/\S"""  # the whole text is a path
+    r"""|(?:^|[\s'"=(,])(?:file:)?(?:/[\w.~-]+/[\w.~-]|~[\w.-]*/|[A-Za-z]:[\\/]\S|\\\\\S)"""  # one stands in it
+)
+"""A path that leads somewhere on one machine only; ``'/metrics.csv'`` after a folder's name does not."""
 
 
 def passport_path(path: str | os.PathLike[str]) -> Path:
@@ -163,7 +166,7 @@ def passport_problems(record: dict[str, Any]) -> list[str]:
     return problems + [
         f"{key} must not name a place on one machine; found {value!r}"
         for key, value in _texts(record)
-        if _PLACE.match(value)
+        if _PLACE.search(value)
     ]
 
 

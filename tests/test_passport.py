@@ -132,7 +132,8 @@ def test_a_wrong_value_is_named(change, problem):
     assert passport_problems({**COMPLETE, **change}) == [problem]
 
 
-@pytest.mark.parametrize("place", ["/data/x.nii", "~/x", "~me/x", "C:\\x", "D:/x", "\\\\host\\share", "file:///x/y"])
+@pytest.mark.parametrize("place", ["/data/x.nii", "~/x", "~me/x", "C:\\x", "D:/x", "\\\\host\\share", "file:///x/y",
+                                   "see /home/me/x", "$open('/home/me/x')", "in (~/x)", "a=C:\\x"])  # fmt: skip
 def test_a_place_on_one_machine_is_named(place):
     record = {**COMPLETE, "recipe": {"parts": [{"path": place}]}}
     assert passport_problems(record) == [f"recipe.parts.0.path must not name a place on one machine; found {place!r}"]

@@ -119,18 +119,38 @@ class StreamDataset(Dataset):
             if self.shards is not None:
                 item = self.shards.read(index, entry, whole=self._chunked_from is None)
             else:
-                item = self._load(entry)
+                item = self._load(index)
             seed = _seed_of(self.seed, position)
             self._random.set_random_state(seed=seed)
             with _global_generators(seed):
                 return _untracked(self._random(item))
 
-    def _load(self, item: Any) -> Any:
+    def entry(self, index: int) -> Path | None:
+        """Return the file that keeps an item in the cache, whether it is there yet or not.
+
+        Args:
+            index: of the item in ``data``.
+
+        Returns:
+            The file; None where the cache is not used: with shards, or if nothing comes before the first random
+            transform.
+
+        Example:
+            >>> import tempfile
+            >>> from monai.transforms import RandFlipd
+            >>> StreamDataset([{"image": 0}], RandFlipd("image"), 0, tempfile.mkdtemp()).entry(0) is None
+            True
+        """
+        if self._key is None or self.shards is not None:
+            return None
+        return self.cache_dir / f"{item_key(self.data[index])[:32]}-{self._key[:32]}.pt"
+
+    def _load(self, index: int) -> Any:
+        item, file = self.data[index], self.entry(index)
         # Copies, because a transform may work in place.
-        if self._key is None:
+        if file is None:
             return deepcopy(item)
-        name = f"{item_key(item)[:32]}-{self._key[:32]}.pt"
-        return read_or_make(self.cache_dir / name, lambda: self._fixed(deepcopy(item)), self._chunked_from)
+        return read_or_make(file, lambda: self._fixed(deepcopy(item)), self._chunked_from)
 
 
 def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int = 0) -> DataLoader:

@@ -10,6 +10,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 __all__ = ["source_hash"]
@@ -89,16 +90,26 @@ def _imports(text: bytes, name: str, is_package: bool) -> Iterator[str]:
 
 
 def _file(name: str) -> Path | None:
-    """The file of a module, or None for what is no module, such as a function's name."""
+    """The file of a module, or None for what is no module, such as a function's name; nothing is imported for it."""
     loaded = getattr(sys.modules.get(name), "__file__", None)
     if loaded is None:
-        try:
-            spec = importlib.util.find_spec(name)
-        except (ImportError, ValueError, AttributeError):
-            return None
-        loaded = None if spec is None or not spec.has_location else spec.origin
+        spec, places = None, None  # `importlib.util.find_spec` would import the packages above
+        for end in range(1, name.count(".") + 2):
+            spec = _spec(".".join(name.split(".")[:end]), places)
+            places = None if spec is None else spec.submodule_search_locations
+            if spec is None or (places is None and end <= name.count(".")):
+                return None
+        loaded = spec.origin if spec.has_location else None
     file = None if loaded is None else Path(loaded)
     return file if file is not None and file.suffix == ".py" and file.is_file() else None
+
+
+def _spec(name: str, places: Iterable[str] | None) -> ModuleSpec | None:
+    """The spec of a top-level module, or of one in a package that lies at these places."""
+    try:
+        return importlib.util.find_spec(name) if places is None else PathFinder.find_spec(name, list(places))
+    except (ImportError, ValueError, AttributeError):
+        return None
 
 
 @cache

@@ -88,6 +88,18 @@ def test_an_installed_package_counts_with_its_version(monkeypatch: pytest.Monkey
     assert len({before, first, key()}) == 3
 
 
+def test_nothing_is_imported_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_side").mkdir()
+    (tmp_path / "own_side" / "__init__.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "own_side" / "sub.py").write_text("x = 1")
+    (tmp_path / "own_uses.py").write_text("def f():\n    import own_side.sub\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = sources.source_hash(["own_uses"], [])
+    (tmp_path / "own_side" / "sub.py").write_text("x = 2")
+    assert sources.source_hash(["own_uses"], []) != before
+    assert "own_side" not in sys.modules
+
+
 def test_a_text_that_cannot_be_read_as_python_ends_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "own_bad.py").write_text("def (")
     monkeypatch.syspath_prepend(tmp_path)
