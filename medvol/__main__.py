@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import medvol
-from medvol.bundles.commands import add_bundle_commands, overrides_of
+from medvol.bundles.commands import add_bundle_commands, misspelled_option, overrides_of
 from medvol.data.commands import add_cache_command, add_manifest_command
 
 
@@ -33,12 +33,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 if all is well, 1 if a check found errors, 2 if the command could not be carried out, 141 if its reader left.
     """
-    parser = build_parser()
-    chosen, rest = parser.parse_known_args(arguments)
-    if rest and getattr(chosen, "overrides", None) is None:
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
+        parser = build_parser()
+        chosen, rest = parser.parse_known_args(arguments)
+        if rest and getattr(chosen, "overrides", None) is None:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
         if rest:
+            if slip := misspelled_option(rest, chosen.own_options):
+                parser.error(slip)
             chosen.overrides = overrides_of(rest)
         code = chosen.run(chosen)
         sys.stdout.flush()  # a reader that has left is noticed here, and not at the interpreter's end

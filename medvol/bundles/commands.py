@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medvol.data.files import write_whole
+from medvol.writing import write_whole
 
 # What a command does is imported where it runs: its module needs torch and MONAI, its help does not.
 
@@ -19,22 +20,22 @@ OVERRIDES = "any key of the bundle's config follows as --key value, as after 'py
 def add_bundle_commands(commands: Any) -> None:
     """Add ``list show check doctor preview embed pack card fetch push export shards`` to a parser's commands."""
     lists = _command(commands, "list", _list, "the bundles here, their released weights and their runs")
-    _option(lists, "--json", metavar="FILE", help="write the list as JSON")
+    _option(lists, "--json", metavar="FILE", type=_file, help="write the list as JSON")
 
     show = _command(commands, "show", _show, f"the config that would run; {OVERRIDES}", overrides=True)
     _bundle(show)
     _option(show, "--against", metavar="BUNDLE", help="a table of what differs from this bundle or config")
     _option(show, "--keys", nargs="+", help="only these keys, such as train::dataset")
-    _option(show, "--json", metavar="FILE", help="write it as JSON")
+    _option(show, "--json", metavar="FILE", type=_file, help="write it as JSON")
 
     check = _command(commands, "check", _check, f"all that is wrong before a run, and its cost; {OVERRIDES}", True)
     _bundle(check)
     _option(check, "--no_estimate", action="store_true", help="do not try steps to estimate time and memory")
     _option(check, "--estimate_steps", type=int, default=5, help="steps to try (default %(default)s)")
-    _option(check, "--json", metavar="FILE", help="write the report as JSON")
+    _option(check, "--json", metavar="FILE", type=_file, help="write the report as JSON")
 
     doctor = _command(commands, "doctor", _doctor, "versions, device, cache, disk, links and write access here")
-    _option(doctor, "--json", metavar="FILE", help="write the findings as JSON")
+    _option(doctor, "--json", metavar="FILE", type=_file, help="write the findings as JSON")
 
     preview = _command(commands, "preview", _preview, f"a picture of what the network sees; {OVERRIDES}", True)
     _bundle(preview)
@@ -66,7 +67,7 @@ def add_bundle_commands(commands: Any) -> None:
 
     card = _command(commands, "card", _card, "the model card of a weights file, in Markdown, from its passport")
     card.add_argument("weights", help="weights file, bundle with released weights, or <bundle>@<run>")
-    _option(card, "--out", help="file to write; default: print it")
+    _option(card, "--out", type=_file, help="file to write; default: print it")
 
     fetch = _command(commands, "fetch", _fetch, "download a packed bundle, checked, whole or not at all")
     fetch.add_argument("source", help="name of a bundle in the index, address of a zip, or a zip file")
@@ -132,7 +133,7 @@ def _literal(word: str) -> Any:
 def _command(commands: Any, name: str, run: Any, text: str, overrides: bool = False) -> argparse.ArgumentParser:
     # Without abbreviations: `--warmup 3` shall not silently mean an option of ours that begins so.
     command = commands.add_parser(name, help=text.partition(";")[0], description=text, allow_abbrev=False)
-    command.set_defaults(run=run, overrides={} if overrides else None)
+    command.set_defaults(run=run, overrides={} if overrides else None, own_options=[])
     return command
 
 
@@ -145,6 +146,36 @@ def _bundle(command: argparse.ArgumentParser, config: str | None = "train.json")
 def _option(command: argparse.ArgumentParser, name: str, **settings: Any) -> None:
     spellings = dict.fromkeys([name, name.replace("_", "-")])
     command.add_argument(*spellings, **settings)
+    command.get_default("own_options").append(name)
+
+
+def misspelled_option(words: Sequence[str], own_options: Sequence[str]) -> str | None:
+    """Return a sentence if a word that no option takes was meant as one, and not as a key of the bundle.
+
+    Example:
+        >>> misspelled_option(["--no_estimat", "--steps", "3"], ["--no_estimate", "--json"])
+        'there is no option --no_estimat; did you mean --no_estimate?'
+        >>> misspelled_option(["--steps", "3"], ["--no_estimate", "--json"]) is None
+        True
+    """
+    for word in words:
+        name = word.partition("=")[0].replace("-", "_").replace("__", "--", 1)
+        near = [option for option in own_options if len(name) > 5 and option.startswith(name)]
+        near += difflib.get_close_matches(name, own_options, n=1, cutoff=0.85)
+        if name.startswith("--") and near:
+            return f"there is no option {word.partition('=')[0]}; did you mean {near[0]}?"
+    return None
+
+
+def _file(text: str) -> str:
+    """A file to write, refused before any work is done for it."""
+    path = Path(text).expanduser()
+    if not path.parent.is_dir() or path.is_dir():
+        found = "a folder" if path.is_dir() else f"no folder {path.parent}"
+        raise argparse.ArgumentTypeError(
+            f"a file in a folder that exists is expected; found {found}; make it, or correct the path"
+        )
+    return str(path)
 
 
 def _as_json(content: Any, file: str | None) -> None:

@@ -52,8 +52,9 @@ def find_bundle(name: str | os.PathLike[str]) -> Path:
         if _is_bundle(folder):
             return folder
     known = sorted(_all_bundles())
+    what = f"the folder {path} without {_CONFIGS[0]}" if path.is_dir() else f"{str(name)!r}, which is none"
     raise FileNotFoundError(
-        f"a bundle's name, folder or config file is expected, found {str(name)!r}, which is none."
+        f"a bundle's name, folder or config file is expected, found {what}."
         f"{_near(str(name), known)} Give one of: {', '.join(known) or 'none here: run beside bundles/'}."
     )
 

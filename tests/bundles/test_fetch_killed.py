@@ -78,7 +78,7 @@ def test_killed_at_random_times_and_fetched_again(server, tmp_path: Path, monkey
         assert parent.stdout.readline() == "ready\n"
         for attempt in range(60):
             address, members, content = versions[attempt // 4 % 2]
-            parent.stdin.write(f"{address} {dice.uniform(0.0, 0.6)}\n")
+            parent.stdin.write(f"{address} {dice.uniform(0.0, 0.2)}\n")
             killed += int(parent.stdout.readline()) == signal.SIGKILL
             now = files_of(bundle) if bundle.exists() else {}
             assert all(content in (v[1].get(name) for v in versions) for name, content in now.items())
