@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import ndimage
 
+from medvol.writing import write_whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["COLORS", "add_box", "add_outline", "mark_ends", "save_curves", "save_overlay", "show_plane"]
+__all__ = [
+    "COLORS", "add_box", "add_outline", "find_cuts", "gray_range", "mark_ends", "new_figure", "png_bytes",
+    "save_curves", "save_overlay", "show_plane",
+]  # fmt: skip
 
 COLORS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
 """Okabe and Ito's palette, distinguishable with every common form of color blindness; black and white are left out."""
@@ -53,7 +60,8 @@ def save_curves(log_csv: str | Path, png: str | Path, names: Sequence[str] | Non
         )
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
-    figure, axes = _panels(rows, columns, (4.0 * columns, 2.6 * rows))
+    figure = new_figure((4.0 * columns, 2.6 * rows), "constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for number, panel in enumerate(axes.flat):
         if number >= len(names):
             panel.set_visible(False)
@@ -129,11 +137,12 @@ def save_overlay(
     widths = [volume.shape[a] * spacing[a] for a, _ in wide]
     height = max(volume.shape[b] * spacing[b] for _, b in wide)
     scale = min(11.0 / sum(widths), 4.5 / height)
-    figure, axes = _panels(1, len(cuts), (scale * sum(widths) + 0.7 * len(widths), scale * height + 1.1), widths)
+    figure = new_figure((scale * sum(widths) + 0.7 * len(widths), scale * height + 1.1), "constrained")
+    axes = figure.subplots(1, len(cuts), squeeze=False, width_ratios=widths)
     values = sorted({int(v) for x in maps if x is not None for v in np.unique(x)} - {0})
     named = {number: name for name, number in (names or {}).items()}
     colors = {value: COLORS[number % len(COLORS)] for number, value in enumerate(sorted({*values, *named} - {0}))}
-    gray = (float(np.percentile(volume, 0.5)), float(np.percentile(volume, 99.5)))
+    gray = gray_range([volume])
     for panel, (normal, index), (across, up) in zip(axes.flat, cuts.items(), wide, strict=True):
         planes = [None if x is None else np.take(x, index, axis=normal) for x in (volume, predicted, labeled)]
         _draw_slice(panel, planes, (spacing[across], spacing[up]), colors, gray)
@@ -190,6 +199,70 @@ def _draw_slice(
             panel.imshow(filled, origin="lower", extent=extent, interpolation="nearest")
         if reference is not None:
             add_outline(panel, reference == value, spacing, color)
+
+
+def new_figure(size: tuple[float, float], layout: str | None = None) -> Figure:
+    """Make a figure without pyplot: no global state, no window, no display needed.
+
+    Args:
+        size: width and height in inches.
+        layout: matplotlib's name of the engine that places the panels; None for none.
+
+    Example:
+        >>> new_figure((4.0, 3.0)).get_size_inches().tolist()
+        [4.0, 3.0]
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def png_bytes(figure: Figure, dpi: int = 130) -> bytes:
+    """Return a figure as a PNG file; equal figures give equal bytes.
+
+    Every text is drawn as it stands: names of cases, labels and metrics may hold ``$`` or letters of any script.
+
+    Example:
+        >>> figure = new_figure((1.0, 1.0))
+        >>> _ = figure.text(0.5, 0.5, "a$^$b")
+        >>> png_bytes(figure)[1:4]
+        b'PNG'
+    """
+    from matplotlib.text import Text
+
+    # At the end and not by a setting while drawing: texts are made in many places, and titles with their panel.
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        # Without the version of the library in the file, equal data give equal bytes.
+        figure.savefig(content, format="png", dpi=dpi, metadata={"Software": None})
+    return content.getvalue()
+
+
+def gray_range(planes: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Return what is drawn black and white: all but the lowest and the highest half percent of the finite values.
+
+    Args:
+        planes: arrays of any shapes that share one gray scale.
+
+    Returns:
+        The two values, which may be equal; 0 and 1 where no value is finite.
+
+    Example:
+        >>> gray_range([np.zeros(3), np.ones(3)])
+        (0.0, 1.0)
+    """
+    values = np.concatenate([plane.ravel() for plane in planes])
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return 0.0, 1.0
+    low, high = np.percentile(values, (0.5, 99.5))
+    return float(low), float(high)
 
 
 def show_plane(
@@ -302,7 +375,7 @@ def _read_curves(log_csv: Path) -> dict[str, list[tuple[int, float]]]:
     if not log_csv.is_file():
         raise FileNotFoundError(f"expected the log of a run, found no file {log_csv}; train first, or correct the path")
     curves: dict[str, list[tuple[int, float]]] = {}
-    with log_csv.open(newline="") as file:
+    with log_csv.open(newline="", encoding="utf-8") as file:
         table = csv.DictReader(file)
         missing = {"step", "name", "value"} - set(table.fieldnames or [])
         if missing:
@@ -317,23 +390,7 @@ def _read_curves(log_csv: Path) -> dict[str, list[tuple[int, float]]]:
     return curves
 
 
-def _panels(
-    rows: int, columns: int, size: tuple[float, float], widths: Sequence[float] | None = None
-) -> tuple[Figure, np.ndarray]:
-    """Make a figure without pyplot: no global state, no window, no display needed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
-
-
 def _save(figure: Figure, png: str | Path) -> None:
-    """Write the picture under a temporary name, then rename it."""
     png = Path(png)
     png.parent.mkdir(parents=True, exist_ok=True)
-    partial = png.with_name(f".partial-{png.name}")
-    # Without the version of the library in the file, equal data give equal bytes.
-    figure.savefig(partial, format="png", dpi=130, metadata={"Software": None})
-    partial.replace(png)
+    write_whole(png, png_bytes(figure))

@@ -17,7 +17,15 @@ from typing import Any
 
 from medvol.writing import write_whole
 
-__all__ = ["KEYS", "compare_passports", "passport_path", "passport_problems", "read_passport", "write_passport"]
+__all__ = [
+    "KEYS",
+    "compare_passports",
+    "machine_places",
+    "passport_path",
+    "passport_problems",
+    "read_passport",
+    "write_passport",
+]
 
 KEYS = (
     "bundle",
@@ -54,7 +62,8 @@ _PLACE = re.compile(
     r"""^(?:file:)?/\S"""  # the whole text is a path
     r"""|(?:^|[\s'"=(,])(?:file:)?(?:/[\w.~-]+/[\w.~-]|~[\w.-]*/|[A-Za-z]:[\\/]\S|\\\\\S)"""  # one stands in it
 )
-"""A path that leads somewhere on one machine only; ``'/metrics.csv'`` after a folder's name does not."""
+"""A path that leads somewhere on one machine only."""
+_ADDED = re.compile(r"\+\s*(['\"])/[^'\"]*\1")
 
 
 def passport_path(path: str | os.PathLike[str]) -> Path:
@@ -164,10 +173,19 @@ def passport_problems(record: dict[str, Any]) -> list[str]:
         problems.append("pretrained must say what the run started from, or null; found none")
     problems += [f"{key} is no key of a passport" for key in record if key not in KEYS]
     return problems + [
-        f"{key} must not name a place on one machine; found {value!r}"
-        for key, value in _texts(record)
-        if _PLACE.search(value)
+        f"{key} must not name a place on one machine; found {value!r}" for key, value in machine_places(record)
     ]
+
+
+def machine_places(record: Any) -> list[tuple[str, str]]:
+    """The texts in nested plain values that hold a path of one machine, each with its dotted key.
+
+    Example:
+        >>> machine_places({"a": ["$@bundle_root + '/models/model.pt'", "see /data/me/x"]})
+        [('a.1', 'see /data/me/x')]
+    """
+    # What is added to a folder's name is no place of its own.
+    return [(key, text) for key, text in _texts(record) if _PLACE.search(_ADDED.sub("+ ", text))]
 
 
 def _lacking(record: dict[str, Any], needed: dict[str, type], prefix: str) -> list[str]:

@@ -10,7 +10,7 @@ import torch
 from matplotlib.colors import to_hex
 
 from medvol import figures
-from medvol.figures import COLORS, save_curves, save_overlay
+from medvol.figures import COLORS, gray_range, save_curves, save_overlay
 
 LABELS = {"background": 0, "necrosis": 1, "oedema": 2, "enhancing": 4}
 SHAPE, SPACING = (20, 24, 9), (1.0, 1.5, 4.0)
@@ -137,7 +137,7 @@ def test_files_are_pictures_and_equal_for_equal_data(tmp_path):
     for name in ("a", "b"):
         save_overlay(image, prediction, reference, SPACING, tmp_path / "new" / f"{name}.png", LABELS)
     assert (tmp_path / "new" / "a.png").read_bytes() == (tmp_path / "new" / "b.png").read_bytes()
-    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "b.png"]
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["a.png", "b.png"]  # nothing half-written
     pixels = matplotlib.image.imread(tmp_path / "new" / "a.png")
     assert pixels.shape[0] > 200
     assert pixels.shape[1] > 400
@@ -179,6 +179,34 @@ def test_wrong_logs_are_refused(tmp_path):
     (tmp_path / "log.csv").write_text("case,value\n")
     with pytest.raises(ValueError, match="must have the columns"):
         save_curves(tmp_path / "log.csv", tmp_path / "x.png")
+
+
+def test_two_processes_do_not_write_into_one_half_file(tmp_path):
+    """The other one's half picture lies where a fixed name would be."""
+    (tmp_path / ".partial-a.png").mkdir()
+    save_overlay(*case(), SPACING, tmp_path / "a.png", LABELS)
+    assert (tmp_path / "a.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize("name", ["a$^$b", "$x$", "患者", "$\\frac{x}$"])
+def test_any_name_is_drawn_as_it_stands(tmp_path, monkeypatch, name):
+    kept, real = [], figures.png_bytes
+    monkeypatch.setattr(figures, "png_bytes", lambda figure: kept.append(figure) or real(figure))
+    save_overlay(*case(), SPACING, tmp_path / "a.png", {name: 1})
+    (tmp_path / "log.csv").write_text(f"step,examples,name,value\n1,2,{name},0.5\n", encoding="utf-8")
+    save_curves(tmp_path / "log.csv", tmp_path / "b.png")
+    shown = kept[0].legends[0].get_texts()[0], kept[1].axes[0].title
+    assert [(text.get_text(), text.get_parse_math()) for text in shown] == [(name, False)] * 2
+    assert all((tmp_path / file).read_bytes()[1:4] == b"PNG" for file in ("a.png", "b.png"))
+
+
+def test_gray_scales_are_shared_and_survive_odd_values(tmp_path):
+    assert gray_range([np.linspace(0, 1, 1001), np.array([np.nan, np.inf])]) == pytest.approx((0.005, 0.995))
+    assert gray_range([np.array([np.nan])]) == (0.0, 1.0)
+    image, prediction, reference = case()
+    image[3:6] = np.nan
+    save_overlay(image, prediction, reference, SPACING, tmp_path / "a.png", LABELS)
+    assert (tmp_path / "a.png").stat().st_size > 5000
 
 
 def test_matplotlib_is_only_loaded_when_something_is_drawn():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import json
 import math
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from medvol.data.files import write_whole
 from medvol.networks import Encoder, find_weights, load_pretrained
 from medvol.passport import passport_path, read_passport
+from medvol.writing import write_whole
 
 from .formats import FORMATS, Format, Product, tensors_of
-from .inherit import inherited
+from .inherit import fill_inherited
 from .opening import OpenBundle, open_bundle
+from .packages.data_format import multiple
 from .refusal import innermost
 
 __all__ = ["Exported", "export", "export_network"]
@@ -50,7 +50,8 @@ class Exported:
             compared = "its output was not compared with the network's; pip install onnxruntime, and export again"
         else:
             compared = f"largest difference to the network's output: {self.difference:.2g}"
-        return f"written: {self.file}\n  takes images of ({', '.join(map(str, self.takes))}); {compared}"
+        least = ", n at least 2" if self.file.suffix == FORMATS["torch_export"].suffix else ""
+        return f"written: {self.file}\n  takes images of ({', '.join(map(str, self.takes))}){least}; {compared}"
 
 
 def export(bundle: str | Path, out: str | Path, format: str, weights: str | Path | None = None) -> Path:
@@ -134,8 +135,7 @@ def _opened(bundle: str | Path, weights: str | Path | None) -> tuple[OpenBundle,
     if path is None:
         raise ValueError(f"an export must have weights; found {weights!r}; give a file, <bundle>@<run> or <bundle>")
     opened = open_bundle(opened.file, overrides={"weights": str(path)})
-    for key, value in inherited(opened.config, opened.original).items():
-        opened.parser[key] = value
+    fill_inherited(opened.parser, opened.original)
     return opened, path
 
 
@@ -178,8 +178,7 @@ def _factor(entry: Any) -> int:
     """``"8*n"`` of the metadata as 8, ``"*"`` as 1, a fixed length as its negative."""
     if isinstance(entry, int):
         return -entry
-    found = re.fullmatch(r"\s*(\d+)\s*\*\s*n\s*", str(entry))
-    return int(found[1]) if found else 1
+    return multiple(entry) or 1
 
 
 def _compare(

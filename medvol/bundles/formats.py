@@ -131,7 +131,8 @@ def _run_safetensors(product: Product, path: Path, image: torch.Tensor) -> list[
 def _program(product: Product) -> torch.export.ExportedProgram:
     """The network's graph, with open batch and spatial axes if the network allows it."""
     image = torch.zeros(product.shape(batch=2))
-    axes = {2 + n: f * torch.export.Dim(f"n{n}", min=1) for n, f in enumerate(product.factors) if f > 0}
+    # From 2 on: for a factor of 1, torch writes the layers that see a single voxel as others than the rest.
+    axes = {2 + n: f * torch.export.Dim(f"n{n}", min=2) for n, f in enumerate(product.factors) if f > 0}
     try:
         shapes = ({0: torch.export.Dim("batch", min=1), **axes},)
         return torch.export.export(product.network, (image,), dynamic_shapes=shapes)

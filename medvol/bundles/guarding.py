@@ -12,7 +12,7 @@ from medvol.passport import read_passport
 
 from .checks.metadata_rules import versions_rule
 from .checks.rules import BEFORE_RUN, keys_rule, values_rule
-from .inherit import inherited
+from .inherit import fill_inherited
 from .keys import plain_values
 from .loading import prepare_loading, running_load
 from .opening import OpenBundle
@@ -63,8 +63,7 @@ def guard(on_finished: str = "exit") -> Run | None:
         return None
     refuse_errors(keys_rule(opened))
     refuse_errors(values_rule(opened))
-    if "weights" in parser.config:
-        _fill(parser, inherited(parser.config, original))
+    fill_inherited(parser, original)
     for rule in BEFORE_RUN:
         refuse_errors(rule(opened))
     if "run_dir" not in parser.config:

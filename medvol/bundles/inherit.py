@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+
 from medvol.networks import find_weights
 from medvol.passport import read_passport
 
@@ -31,9 +33,9 @@ def inherited(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any
     """
     try:
         path = find_weights(config["weights"])
-    except (FileNotFoundError, ValueError):
+        passport = (read_passport(path) if path else None) or {}
+    except (OSError, ValueError, TypeError):
         return {}  # reported by the check of the weights, with what exists
-    passport = (read_passport(path) if path else None) or {}
     known = {**passport.get("recipe", {}), "label_map": (passport.get("data") or {}).get("label_map")}
     known |= {"run_name": passport.get("run"), "arm": passport.get("arm"), "seed": passport.get("seed")}
     return {
@@ -41,6 +43,26 @@ def inherited(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any
         for key, value in config.items()
         if known.get(key) is not None and key not in NOT_INHERITED and value == original.get(key, value)
     }
+
+
+def fill_inherited(parser: ConfigParser, original: dict[str, Any]) -> dict[str, Any]:
+    """Put into a config what the passport of its weights brings along.
+
+    Args:
+        parser: the config with the overrides applied; changed in place.
+        original: the config as it stands in its file.
+
+    Returns:
+        The values by key; none for a config without the key ``weights``.
+
+    Example:
+        >>> fill_inherited(ConfigParser({"weights": None, "spacing": 1.0}), {"spacing": 1.0})
+        {}
+    """
+    values = inherited(parser.config, original) if "weights" in parser.config else {}
+    for key, value in values.items():
+        parser[key] = value
+    return values
 
 
 def results_dir(weights: str, name: str) -> str:

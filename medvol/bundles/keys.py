@@ -70,17 +70,26 @@ def _read_keys(config: dict[str, Any]) -> set[str]:
     return {name for text in texts for name in _REFERENCE.findall(text)}
 
 
-def _component_problems(node: Any, path: str) -> Iterator[Problem]:
-    """Arguments that a ``_target_`` does not take, for every component below ``node``."""
+def component_problems(node: Any, path: str = "") -> Iterator[Problem]:
+    """Yield components below a part of a config that cannot be imported, and arguments that they do not take.
+
+    Args:
+        node: the part.
+        path: where it stands.
+
+    Example:
+        >>> [p.found for p in component_problems({"_target_": "torch.nn.ReLU", "inplac": True}, "act")]
+        ["'act::inplac' is no argument of torch.nn.ReLU; did you mean 'inplace'?"]
+    """
     if isinstance(node, list):
         for i, value in enumerate(node):
-            yield from _component_problems(value, f"{path}::{i}")
+            yield from component_problems(value, f"{path}::{i}")
     elif isinstance(node, dict):
         target = node.get("_target_")
         if isinstance(target, str) and "." in target:
             yield from _argument_problems(target, node, path)
         for key, value in node.items():
-            yield from _component_problems(value, f"{path}::{key}" if path else key)
+            yield from component_problems(value, f"{path}::{key}" if path else key)
 
 
 def _argument_problems(target: str, node: dict[str, Any], path: str) -> Iterator[Problem]:
@@ -153,7 +162,7 @@ def key_problems(config: dict[str, Any], original: dict[str, Any] | None = None)
             yield Problem(
                 "only keys that something reads", f"nothing reads the key '{key}'{suggest(key, known)}", remedy
             )
-    yield from _component_problems(config, "")
+    yield from component_problems(config)
     if original:
         yield from _type_problems(config, original)
 

@@ -14,8 +14,22 @@ from medvol.networks import find_bundle
 
 from .keys import plain_values
 from .plain import resolve_weights
+from .reading import read_json
 
-__all__ = ["OpenBundle", "config_file", "open_bundle", "read_json"]
+__all__ = ["KeyPlaceError", "OpenBundle", "config_file", "open_bundle", "read_json"]
+
+
+class KeyPlaceError(ValueError):
+    """A nested key leads to no place in a config.
+
+    Args:
+        message: what was expected, found, and to do.
+        key: the key.
+    """
+
+    def __init__(self, message: str, key: str) -> None:
+        self.key = key
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -68,42 +82,6 @@ def config_file(bundle: str | Path, config: str = "train.json") -> Path:
     return file.absolute()
 
 
-def read_json(file: str | Path) -> dict[str, Any]:
-    """Read a JSON object, and show the line of a mistake in it.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or no object; the message shows the line.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "train.json"
-        >>> _ = path.write_text('{"steps": 3}')
-        >>> read_json(path)
-        {'steps': 3}
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"a JSON file is expected, found none at {path}; correct the path")
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} must be JSON in UTF-8; found {error}; save it as UTF-8") from error
-    except json.JSONDecodeError as error:
-        line = text.splitlines()[error.lineno - 1] if text.splitlines() else ""
-        start = max(0, error.colno - 41)  # bundles have long lines: forty characters to either side
-        shown = line[start : error.colno + 39].rstrip()
-        raise ValueError(
-            f"{path} must be JSON; found in line {error.lineno}, column {error.colno}: {error.msg}\n"
-            f"    {shown}\n    {' ' * (error.colno - 1 - start)}^\n"
-            "correct that line, or the end of the one before it"
-        ) from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} must hold a JSON object; found {type(content).__name__}; write {{...}}")
-    return content
-
-
 def open_bundle(
     bundle: str | Path, config: str = "train.json", overrides: Mapping[str, Any] | None = None
 ) -> OpenBundle:
@@ -116,7 +94,8 @@ def open_bundle(
 
     Raises:
         FileNotFoundError: no such bundle or config.
-        ValueError: a file is not JSON, or a nested key leads nowhere.
+        ValueError: a file is not JSON.
+        KeyPlaceError: a nested key leads nowhere.
 
     Example:
         >>> open_bundle("cpc3d", overrides={"steps": 3}).config["steps"]
@@ -136,9 +115,10 @@ def open_bundle(
         try:
             parser[key] = value
         except (KeyError, ValueError, IndexError) as error:
-            raise ValueError(
+            raise KeyPlaceError(
                 f"the key '{key}' must lead to a place in {file.name}; found none ({error}); "
-                f"see 'python -m medvol show {folder.name}'"
+                f"see 'python -m medvol show {folder.name}'",
+                key,
             ) from error
     resolve_weights(parser)
     return OpenBundle(folder, file, original, parser)

@@ -7,7 +7,7 @@ from typing import Any
 
 from monai.bundle import ConfigWorkflow
 
-from medvol.networks import find_bundle
+from . import opening
 
 
 def run(bundle: str | Path, config: str = "train.json", **overrides: Any) -> Path | None:
@@ -15,18 +15,19 @@ def run(bundle: str | Path, config: str = "train.json", **overrides: Any) -> Pat
 
     Args:
         bundle: a bundle's name, folder or config file.
-        config: the config file inside of the bundle, ignored when ``bundle`` is a config file itself.
+        config: the config file inside of the bundle, with or without its suffix; ignored when ``bundle`` is a config
+            file itself.
         **overrides: values for top-level or nested keys, as ``steps=2`` or ``**{"train::trainer::clip_norm": 1.0}``.
 
     Returns:
         The run's folder, ``None`` for a config without a run (inference, evaluation).
 
     Raises:
+        FileNotFoundError: no such bundle, or no such config in it; the message names those there are.
         GuardError: when the bundle refuses to start.
     """
-    path = Path(bundle)
     # `config_files` looks for this very name in this function, as it finds it in MONAI's own `run`.
-    config_file = str(path if path.is_file() else find_bundle(str(bundle)) / config)
+    config_file = str(opening.config_file(bundle, config))
     kind = "train" if "train" in Path(config_file).name else "infer"
     workflow = ConfigWorkflow(config_file=config_file, workflow_type=kind, **overrides)
     try:

@@ -119,7 +119,7 @@ class StreamDataset(Dataset):
             if self.shards is not None:
                 item = self.shards.read(index, entry, whole=self._chunked_from is None)
             else:
-                item = self._load(index)
+                item = self._load(entry)
             seed = _seed_of(self.seed, position)
             self._random.set_random_state(seed=seed)
             with _global_generators(seed):
@@ -141,16 +141,16 @@ class StreamDataset(Dataset):
             >>> StreamDataset([{"image": 0}], RandFlipd("image"), 0, tempfile.mkdtemp()).entry(0) is None
             True
         """
-        if self._key is None or self.shards is not None:
-            return None
-        return self.cache_dir / f"{item_key(self.data[index])[:32]}-{self._key[:32]}.pt"
+        return None if self._key is None or self.shards is not None else self._file(self.data[index])
 
-    def _load(self, index: int) -> Any:
-        item, file = self.data[index], self.entry(index)
+    def _file(self, item: Any) -> Path:
+        return self.cache_dir / f"{item_key(item)[:32]}-{self._key[:32]}.pt"
+
+    def _load(self, item: Any) -> Any:
         # Copies, because a transform may work in place.
-        if file is None:
+        if self._key is None:
             return deepcopy(item)
-        return read_or_make(file, lambda: self._fixed(deepcopy(item)), self._chunked_from)
+        return read_or_make(self._file(item), lambda: self._fixed(deepcopy(item)), self._chunked_from)
 
 
 def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int = 0) -> DataLoader:

@@ -6,8 +6,6 @@ import hashlib
 import re
 from pathlib import Path
 
-from medvol.writing import write_whole  # noqa: F401
-
 SUFFIXES = (
     ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img.gz", ".img",
     ".dcm", ".dicom", ".png", ".jpeg", ".jpg", ".tiff", ".tif", ".bmp",

@@ -42,7 +42,7 @@ class RunLock:
         if self.path in self._held:
             self._refuse("this very process")
         # Opened only after that check: closing any file handle on it would drop this process's lock.
-        file = self.path.open("a+")
+        file = self.path.open("a+", encoding="utf-8")
         try:
             if fcntl is not None:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -133,9 +133,12 @@ def _plain_names(cases: Iterable[str]) -> list[str]:
     """Return a name for a file for each case; of two that would be one, the second has a number."""
     names: list[str] = []
     for case in cases:
-        plain = re.sub(r"[^\w.-]", "_", case)
-        taken = {plain, *(f"{plain}_{number}" for number in range(2, len(names) + 2))}
-        names.append(next(name for name in sorted(taken, key=len) if name not in names))
+        name = plain = re.sub(r"[^\w.-]", "_", case)
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{plain}_{number}"
+        names.append(name)
     return names
 
 

@@ -21,9 +21,14 @@ def draw_curves(run_dir: Path) -> None:
     Args:
         run_dir: the run's folder.
     """
-    rows = Counter(row.name for row in read_log(run_dir / "log.csv"))
-    if max(rows.values(), default=0) > 1:
-        draw(run_dir / CURVES, lambda: save_curves(run_dir / "log.csv", run_dir / CURVES, choose_names(list(rows))))
+    log, png = run_dir / "log.csv", run_dir / CURVES
+
+    def action() -> None:
+        rows = Counter(row.name for row in read_log(log))
+        if max(rows.values(), default=0) > 1:
+            save_curves(log, png, choose_names(list(rows)))
+
+    draw(png, action)
 
 
 def choose_names(names: list[str]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from . import library as library  # noqa: PLC0414  (fills the encoder table)
 from .registry import encoder_modules, is_listed
 
 __all__ = ["parameter_groups"]

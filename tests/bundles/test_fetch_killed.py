@@ -25,6 +25,7 @@ import os, signal, sys, time
 from pathlib import Path
 from medvol.bundles.fetching.addresses import Patience
 from medvol.bundles.fetching.fetch import fetch
+from medvol.networks import weights_hash
 
 real = Path.replace
 def slow(path, target):
@@ -54,7 +55,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    files = (f for f in folder.rglob("*") if f.is_file() and f.name != RECORD and not f.name.endswith(".part"))
+    files = (
+        f for f in folder.rglob("*") if f.is_file() and f.name != RECORD and not f.name.endswith((".part", ".before"))
+    )
     return {f.relative_to(folder).as_posix(): f.read_bytes() for f in files}
 
 

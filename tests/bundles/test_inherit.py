@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
-from medvol.bundles.inherit import inherited, results_dir
+from medvol.bundles.inherit import fill_inherited, inherited, results_dir
 from medvol.passport import write_passport
 
 ORIGINAL = {
@@ -44,3 +45,18 @@ def test_without_a_passport_nothing_is_taken(weights: str) -> None:
 
 def test_results_lie_beside_the_weights(weights: str) -> None:
     assert results_dir(weights, "test") == str(Path(weights).parent / "test")
+
+
+def test_a_config_is_filled_as_the_guard_fills_it(weights: str) -> None:
+    parser = ConfigParser({**ORIGINAL, "weights": weights, "modalities": ["t2"]})
+    values = fill_inherited(parser, ORIGINAL)
+    assert values == {"spacing": [1.0], "label_map": {"tumor": 7}, "arm": "scratch"}
+    assert {key: parser.config[key] for key in values} == values
+    assert parser.config["modalities"] == ["t2"], "the user gave them"
+    assert fill_inherited(ConfigParser({"spacing": [2.0]}), {"spacing": [2.0]}) == {}
+
+
+def test_a_damaged_passport_is_for_the_rules_to_say(weights: str) -> None:
+    Path(weights).with_name("passport.json").write_text("{", encoding="utf-8")
+    assert inherited({**ORIGINAL, "weights": weights}, ORIGINAL) == {}
+    assert inherited({**ORIGINAL, "weights": 3}, ORIGINAL) == {}

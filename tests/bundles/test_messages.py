@@ -15,6 +15,7 @@ from medvol import bundles
 from medvol.__main__ import main
 from medvol.bundles import GuardError
 from medvol.bundles.checks.check import CheckReport, check_bundle
+from medvol.data.files import checksum
 
 ROOT = Path(__file__).parents[2] / "bundles"
 
@@ -46,7 +47,9 @@ class Place:
         state = torch.load(self.weights(source), weights_only=True)
         change(state)
         torch.save(state, self.tmp / "model.pt")
-        shutil.copy(self.weights(source).with_name("passport.json"), self.tmp)
+        record = json.loads(self.weights(source).with_name("passport.json").read_text(encoding="utf-8"))
+        record["weights"] = checksum(self.tmp / "model.pt")
+        self.file("passport.json", json.dumps(record))
         return {"pretrained": str(self.tmp / "model.pt")}
 
     def whole(self) -> dict:
@@ -62,6 +65,12 @@ class Place:
         record = json.loads((self.tmp / "passport.json").read_text(encoding="utf-8"))
         record["versions"]["medvol"] = version
         (self.tmp / "passport.json").write_text(json.dumps(record), encoding="utf-8")
+        return given
+
+    def named(self, weights: str) -> dict:
+        given = self.whole()
+        record = json.loads((self.tmp / "passport.json").read_text(encoding="utf-8"))
+        self.file("passport.json", json.dumps(record | {"weights": weights}))
         return given
 
     def file(self, name: str, content: str | bytes = "x") -> str:
@@ -204,10 +213,16 @@ CASES: list[tuple[str, str, Break, str, str, str]] = [
     ("damaged passport", U, lambda p: p.passport("{"), "passport", "passport.json", "remove it"),
     ("passport that is a list", U, lambda p: p.passport("[]"), "passport", "list", "remove it"),
     ("passport of another run", U, beside_another_run, "passport", "folder of run ffffffff", "from one run"),
+    ("passport of other weights", U, lambda p: p.named("0" * 64), "passport", "SHA-256 00000000", "from one run"),
     ("unknown scope", U, lambda p: {**p.whole(), "scope": "decoder"}, "tensors", "'decoder'", "choose"),
     ("unbuildable network", U, lambda p: {**p.whole(), "filters": [8]}, "settings", "", "@network_def"),
+    ("filters for no network", C, given(filters=[8]), "settings that 'network_def' can", "list index", "@network_def"),
+    ("future medvol", C, meta(required_packages_version={"medvol": "77"}), "medvol >= 77", "0.", "update medvol to 77"),
     ("no weights at all", "unet_brats evaluate", given(weights=None), "trained network", "None", "--weights"),
     ("number for weights", "unet_brats evaluate", given(weights=3), "a text for 'weights'", "3", "--weights"),
+    ("channels in another order", "unet_brats evaluate",
+     lambda p: {"weights": str(p.weights("unet_brats")), "modalities": ["t2", "t1", "t1ce", "flair"]},
+     "order of the training", "t2, t1, t1ce, flair", "leave --modalities out"),
     ("unknown section", "unet_brats evaluate", lambda p: {"section": "tests", "weights": str(p.weights("unet_brats"))},
      "readable data", "did you mean 'test'", "data_manifests"),
     ("pretext weights", "unet_brats evaluate", lambda p: {"weights": str(p.weights("cpc3d"))},
@@ -296,7 +311,7 @@ def test_there_are_enough_cases() -> None:
 def test_check_names_what_is_wrong(
     case: tuple, place: Callable, overrides: Callable[..., dict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("medvol.bundles.checks.check.bundle_facts", lambda opened: {})  # they have their own tests
+    monkeypatch.setattr("medvol.bundles.checks.check.bundle_facts", lambda *_: {})  # they have their own tests
     folder, config, changes = small(case, place, overrides)
     report = check_bundle(folder, config, changes, estimate_steps=0)
     require_case(report, case, "error")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from medvol.bundles.opening import config_file, open_bundle, read_json
+from medvol.bundles.opening import KeyPlaceError, config_file, open_bundle
 
 FOLDER = Path(__file__).parents[2] / "bundles" / "cpc3d"
 
@@ -58,8 +58,7 @@ def test_a_syntax_error_shows_its_line(tmp_path: Path) -> None:
     assert line[mark.index("^")] == ";"
 
 
-@pytest.mark.parametrize(("text", "found"), [("", "line 1"), ("[]", "found list"), ("{\n'a': 1}", "line 2")])
-def test_what_is_no_object_of_json(text: str, found: str, tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(text)
-    with pytest.raises(ValueError, match=found):
-        read_json(tmp_path / "a.json")
+def test_the_key_that_leads_nowhere_is_known() -> None:
+    with pytest.raises(KeyPlaceError) as error:
+        open_bundle("cpc3d", overrides={"steps": 3, "train::trainr::clip_norm": 1})
+    assert error.value.key == "train::trainr::clip_norm"

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from medvol import bundles
+from medvol.bundles import GuardError
 from medvol.engines import Trainer, TrainingSuite
 
 
@@ -177,3 +178,13 @@ def test_what_is_inherited_does_not_depend_on_the_order_of_keys(bundle: str) -> 
     """A passport sorts its keys, so nothing whose order matters may be an object of the config."""
     config = json.loads((Path(__file__).parents[2] / "bundles" / bundle / "train.json").read_text())
     assert isinstance(config["regions"], list)
+
+
+def test_a_config_that_is_not_there_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"found no nothing\.json; give one of .*train\.json"):
+        bundles.run("cpc3d", "nothing.json")
+
+
+def test_the_suffix_may_be_left_out(overrides: Callable[..., dict], tmp_path: Path) -> None:
+    with pytest.raises(GuardError, match="'steps' of at least 1"):
+        bundles.run("cpc3d", "train", **overrides("cpc3d", steps=0))

@@ -427,3 +427,13 @@ def test_transforms_that_draw_from_the_global_generators_are_seeded_too_and_leav
     np.random.seed(6)  # noqa: NPY002
     assert torch.equal(dataset[0, 3]["image"], one)
     assert not torch.equal(dataset[0, 4]["image"], one)
+
+
+def test_the_entry_of_an_item_is_where_it_is_kept(tmp_path):
+    items = [{"image": torch.rand(1, 4, 4, 4)} for _ in range(2)]
+    data = StreamDataset(items, Compose([ScaleIntensityd("image"), RandFlipd("image")]), 0, tmp_path)
+    assert not data.entry(0).exists()
+    data[0]
+    assert list(tmp_path.glob("*.pt")) == [data.entry(0)]
+    assert data.entry(1) != data.entry(0)
+    assert StreamDataset(items, RandFlipd("image"), 0, tmp_path).entry(0) is None, "nothing is kept"

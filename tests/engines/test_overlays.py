@@ -136,6 +136,18 @@ def test_names_of_cases_never_lead_out_of_the_folder(tmp_path, drawn):
     assert [p.name for p in (tmp_path / "o").iterdir()] == ["best_.._.._x_y.png"]
 
 
+def test_two_cases_never_have_one_name(tmp_path, drawn):
+    evaluate([case("a/b", 3), case("a b", 1), case("a_b", 2)], tmp_path)
+    assert sorted(drawn) == ["best_a_b.png", "median_a_b_3.png", "worst_a_b_2.png"]
+
+
+def test_an_image_without_a_finite_value_is_drawn():
+    label = MetaTensor(torch.ones(1, 8, 8, 8), affine=torch.eye(4))
+    nothing = MetaTensor(torch.full((1, 8, 8, 8), torch.nan), affine=torch.eye(4))
+    with np.load(io.BytesIO(_pack(nothing, label, label))) as content:
+        assert not content["slice_2"].any()
+
+
 def test_a_training_draws_its_last_validation_only(tmp_path, drawn):
     handler = SaveOverlays(tmp_path)
     evaluator = SupervisedEvaluator(

@@ -32,6 +32,14 @@ def test_no_log_no_curves(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_log_that_cannot_be_read_is_one_warning(tmp_path):
+    (tmp_path / "log.csv").write_bytes(b"step,examples,name,value\n1,2,loss,\xff\xfe\n1,2\n")
+    with pytest.warns(UserWarning, match=r"expected to draw .*curves\.png") as caught:
+        draw_curves(tmp_path)
+    assert len(caught) == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["log.csv"]
+
+
 def test_a_full_disk_is_one_warning(tmp_path, monkeypatch):
     def full(log, png, names):
         png.with_name(f".partial-{png.name}").write_bytes(b"half")

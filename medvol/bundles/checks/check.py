@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..inherit import inherited
-from ..opening import OpenBundle, open_bundle
+from ..inherit import fill_inherited
+from ..opening import KeyPlaceError, OpenBundle, open_bundle
 from ..refusal import Problem
 from .estimate import Estimate, TrialError, duration, estimate
 from .facts import bundle_facts
@@ -102,7 +102,8 @@ def check_bundle(
         bundle: a bundle's name, folder or config file.
         config: which config, where ``bundle`` is not itself a file.
         overrides: values for the config's keys, as for the run.
-        estimate_steps: steps to try for the estimate of time and memory; 0 leaves the estimate out.
+        estimate_steps: steps to try for the estimate of time and memory, at least five unless the run has fewer; 0
+            leaves the estimate out.
 
     Returns:
         The report; a bundle that does not exist or cannot be read is a problem in it, too.
@@ -119,13 +120,9 @@ def check_bundle(
     opened, problems = _open(bundle, config, dict(overrides or {}))
     if opened is None:
         return CheckReport(str(bundle), "", {}, tuple(problems), None, "not tried: there is no config")
-    if isinstance(
-        opened.config.get("weights"), str
-    ):  # as the guard does: an evaluation pre-processes as the training did
-        for key, value in inherited(opened.config, opened.original).items():
-            opened.parser[key] = value
+    fill_inherited(opened.parser, opened.original)  # as the guard does: an evaluation pre-processes as the training did
     problems += problems_of(IN_CHECK, opened)
-    facts = bundle_facts(opened)
+    facts = bundle_facts(opened, bool(problems))
     cost, skipped = None, "not asked for"
     if any(problem.state == "error" for problem in problems):
         skipped = "not tried, because of the errors below"
@@ -143,9 +140,9 @@ def cost_sentences(cost: Estimate) -> list[str]:
         time += f", {cost.validations} x {duration(cost.seconds_per_validation)} per validation"
     if cost.uncached:
         time += f", {duration(cost.seconds_preparing)} more to prepare {cost.uncached} cases that are not cached yet"
-    held = "unknown" if cost.memory_bytes is None else f"{cost.memory_bytes / 2**20:.0f} MB"
-    held += "" if cost.gpu_memory_bytes is None else f", and {cost.gpu_memory_bytes / 2**20:.0f} MB of the GPU"
-    disk = f"{cost.run_bytes / 2**20:.0f} MB for the run, {cost.cache_bytes / 2**20:.0f} MB more in the cache"
+    held = "unknown" if cost.memory_bytes is None else f"{cost.memory_bytes / 1e6:.0f} MB"
+    held += "" if cost.gpu_memory_bytes is None else f", and {cost.gpu_memory_bytes / 1e6:.0f} MB of the GPU"
+    disk = f"{cost.run_bytes / 1e6:.0f} MB for the run, {cost.cache_bytes / 1e6:.0f} MB more in the cache"
     return [f"{time} ({cost.steps_tried} tried)", f"peak memory {held}", f"disk {disk}"]
 
 
@@ -155,15 +152,13 @@ def _open(bundle: str | Path, config: str, overrides: dict[str, Any]) -> tuple[O
     while True:
         try:
             return open_bundle(bundle, config, overrides), problems
+        except KeyPlaceError as error:
+            del overrides[error.key]
+            found, _, remedy = str(error).rpartition("; ")
+            problems.append(Problem("keys that lead to a place in the config", found, f"correct the key; {remedy}"))
         except (OSError, ValueError, TypeError) as error:
-            text = str(error)
-        bad = next((key for key in overrides if f"the key '{key}'" in text), None)
-        if bad is None:
             remedy = "correct the name or the path of the bundle, or the file that is named there"
-            return None, [*problems, Problem("a bundle whose files can be read", text, remedy)]
-        del overrides[bad]
-        found, _, remedy = text.rpartition("; ")
-        problems.append(Problem("keys that lead to a place in the config", found, f"correct the key; {remedy}"))
+            return None, [*problems, Problem("a bundle whose files can be read", str(error), remedy)]
 
 
 def _try(opened: OpenBundle, steps: int, problems: list[Problem]) -> tuple[Estimate | None, str]:

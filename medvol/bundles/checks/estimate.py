@@ -6,6 +6,7 @@ import contextlib
 import gc
 import math
 import multiprocessing
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
-from ..inherit import inherited
+from ..inherit import fill_inherited
 from ..opening import OpenBundle
 from ..refusal import Problem, innermost
 from .trying import on_the_side, side_parser
@@ -34,6 +35,8 @@ from .warmup import (
 __all__ = ["Estimate", "TrialError", "estimate"]
 
 _MLFLOW_BYTES = 2**20  # an empty data base of MLflow
+_LEAST_STEPS = 5  # of these three count; from one alone a busy machine was once taken for six times as slow
+_NO_MEMORY = re.compile(r"out of memory|can(?:'t|not) allocate memory", re.IGNORECASE)
 _ELSEWHERE = {"output_dir": ".", "run_dir": "run", "results_dir": "results"}  # in a folder that goes away
 
 
@@ -94,7 +97,7 @@ def estimate(opened: OpenBundle, steps: int = 5) -> Estimate:
 
     Args:
         opened: a bundle's config, of :func:`medvol.bundles.opening.open_bundle`.
-        steps: optimizer steps to try; the first two are not counted.
+        steps: optimizer steps to try; the first two are not counted, and fewer than five are taken for five.
 
     Raises:
         TrialError: something could not be built, or a step failed; its ``problem`` has the three parts.
@@ -133,9 +136,8 @@ def duration(seconds: float) -> str:
 def _try(opened: OpenBundle, steps: int, folder: Path) -> Estimate:
     # A function of its own: the parser, and with it the workers of its loaders, end with it.
     places = {key: str(folder / place) for key, place in _ELSEWHERE.items() if key in opened.config}
-    # As the guard does: an evaluation pre-processes as the training did.
-    learnt = inherited(opened.config, opened.original) if opened.config.get("weights") else {}
-    parser = side_parser(opened.config, **learnt, **places)
+    parser = side_parser(opened.config, **places)
+    fill_inherited(parser, opened.original)  # as the guard does: an evaluation pre-processes as the training did
     is_training = isinstance(opened.config.get("train"), dict)
     return _training(parser, steps) if is_training else _evaluation(parser, folder)
 
@@ -144,6 +146,7 @@ def _training(parser: ConfigParser, steps: int) -> Estimate:
     begin = perf_counter()
     trainer, validator, every, product = _build_training(parser)
     building = perf_counter() - begin
+    steps = max(steps, _LEAST_STEPS)
     budget, batch = trainer.steps, parser.config.get("batch_size") or 1
     per_step = batch * trainer.grouping.accumulation_steps  # examples of one step, over all processes
     with _failing("samples that can be prepared for training"):
@@ -197,19 +200,19 @@ def _evaluation(parser: ConfigParser, folder: Path) -> Estimate:
         evaluator = parser.get_parsed_content("evaluator")
     building = perf_counter() - begin
     with _failing("a case that can be read, passed through the network and written"):
-        seconds, cases = case_seconds(evaluator)
-    tried = max(1, min(2, cases))
+        first, typical, cases = case_seconds(evaluator)
+    tried = max(1, min(3, cases))
     written = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     on_gpu = evaluator.state.device.type == "cuda"
     return Estimate(
         steps_tried=tried,
-        seconds_per_step=seconds,
+        seconds_per_step=typical,
         steps=cases,
         seconds_preparing=0.0,
         uncached=0,
         seconds_per_validation=0.0,
         validations=0,
-        seconds=building + cases * seconds,
+        seconds=building + max(0.0, first - typical) + cases * typical,
         memory_bytes=peak_memory(),
         gpu_memory_bytes=torch.cuda.max_memory_allocated() if on_gpu else None,
         run_bytes=round(written * cases / tried),
@@ -232,7 +235,7 @@ def _failing(expected: str) -> Iterator[None]:
         yield
     except (Exception, SystemExit) as error:
         found = innermost(error)
-        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "memory" in found.lower():
+        if _is_out_of_memory(error):
             remedy = "give a smaller --batch_size or smaller patches, or take a machine with more memory"
             problem = Problem(f"{expected} within the memory of this machine", found.splitlines()[0], remedy)
         else:
@@ -240,6 +243,15 @@ def _failing(expected: str) -> Iterator[None]:
     else:
         return
     raise TrialError(problem)  # out of the handler: the chain of MONAI's tracebacks ends here
+
+
+def _is_out_of_memory(error: BaseException | None) -> bool:
+    while error is not None:
+        # torch has no class of its own for the memory of the CPU.
+        if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _NO_MEMORY.search(str(error)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 @contextlib.contextmanager

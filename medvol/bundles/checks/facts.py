@@ -11,17 +11,19 @@ from medvol.networks import find_weights
 from medvol.passport import read_passport
 
 from ..opening import OpenBundle
+from ..refusal import innermost
 from .trying import on_the_side, side_parser
 from .weight_rules import WEIGHT_KEYS
 
 __all__ = ["bundle_facts"]
 
 
-def bundle_facts(opened: OpenBundle) -> dict[str, str]:
+def bundle_facts(opened: OpenBundle, has_problems: bool = False) -> dict[str, str]:
     """Return what a config would do, by topic; a topic that cannot be told says so.
 
     Args:
         opened: a bundle's config; nothing of it changes.
+        has_problems: whether problems are shown below the facts; a topic that cannot be told then leaves it to them.
 
     Example:
         >>> from medvol.bundles.opening import open_bundle
@@ -36,8 +38,8 @@ def bundle_facts(opened: OpenBundle) -> dict[str, str]:
         try:
             with on_the_side():
                 sentence = tell(opened)
-        except Exception:  # why not is for the rules to say
-            sentence = "cannot be told, see the problems below"
+        except Exception as error:
+            sentence = f"cannot be told{', see the problems below' if has_problems else f': {innermost(error)}'}"
         if sentence:
             facts[topic] = sentence
     return facts

@@ -9,6 +9,8 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
+import medvol
+
 from ..opening import OpenBundle, read_json
 from ..refusal import Problem
 
@@ -70,11 +72,15 @@ def _not_older(package: str, least: Any, key: str) -> Iterator[Problem]:
     found = _installed(package)
     if found is None or _version(found) is None or _version(found) < wanted:
         shown = "it is not installed" if found is None else found
-        yield Problem(f"{package} >= {least}", shown, f"pip install '{package}>={least}'")
+        # The package of that name on PyPI is another project.
+        remedy = f"update medvol to {least} or newer" if package == "medvol" else f"pip install '{package}>={least}'"
+        yield Problem(f"{package} >= {least}", shown, remedy)
 
 
 @cache
 def _installed(package: str) -> str | None:
+    if package == "medvol":  # may run from its folder, without being installed
+        return medvol.__version__
     try:
         return version(package)
     except PackageNotFoundError:

@@ -16,7 +16,7 @@ from ..opening import OpenBundle
 from ..refusal import Problem, innermost
 from .trying import on_the_side, side_parser
 
-LEAST_FREE = 64 * 2**20
+LEAST_FREE = 64 * 10**6
 """Bytes that must be free where a run writes; :mod:`medvol.bundles.checks.estimate` knows more."""
 
 _FOLDERS = {"output_dir": "the runs", "results_dir": "the results", "cache_dir": "the cache"}
@@ -78,8 +78,8 @@ def room_problems(folder: Path, needed: int, what: str, remedy: str) -> Iterator
     """
     free = shutil.disk_usage(_existing(folder)).free
     if free < needed:
-        expected = f"{needed / 2**20:.0f} MB free for {what} on the disk of {folder}"
-        yield Problem(expected, f"{free / 2**20:.0f} MB", f"free some room, or {remedy}")
+        expected = f"{needed / 1e6:.0f} MB free for {what} on the disk of {folder}"
+        yield Problem(expected, f"{free / 1e6:.0f} MB", f"free some room, or {remedy}")
 
 
 def _folder_problems(folder: Path, what: str, remedy: str) -> Iterator[Problem]:

@@ -20,12 +20,13 @@ from ..keys import key_problems
 from ..opening import OpenBundle
 from ..refusal import Problem, innermost
 from .metadata_rules import metadata_rule, versions_rule
+from .network_rules import network_rule
 from .place_rules import links_rule, places_rule
 from .trying import on_the_side, side_parser
 from .volume_rules import sizes_rule
 from .weight_rules import weights_rule
 
-__all__ = ["BEFORE_RUN", "IN_CHECK", "Problem", "Rule", "keys_rule", "problems_of"]
+__all__ = ["BEFORE_RUN", "IN_CHECK", "Rule", "keys_rule", "problems_of"]
 
 Rule = Callable[[OpenBundle], Iterator[Problem]]
 
@@ -167,11 +168,12 @@ def problems_of(rules: tuple[Rule, ...], opened: OpenBundle) -> list[Problem]:
         opened: the bundle.
     """
     found = [problem for rule in rules for problem in rule(opened)]
+    found = list(dict.fromkeys(found))  # a network that cannot be built stands in the way of its weights, too
     return sorted(found, key=lambda problem: problem.state != "error")
 
 
 BEFORE_RUN: tuple[Rule, ...] = (values_rule, versions_rule, data_rule, weights_rule, shards_rule, places_rule)
 """The guard's rules after :func:`keys_rule`, in order: cheap ones, which read headers and no images."""
 
-IN_CHECK: tuple[Rule, ...] = (keys_rule, *BEFORE_RUN, sizes_rule, metadata_rule, links_rule)
+IN_CHECK: tuple[Rule, ...] = (keys_rule, *BEFORE_RUN, network_rule, sizes_rule, metadata_rule, links_rule)
 """All rules."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import multiprocessing
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -15,11 +15,10 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 from monai.engines import Evaluator
-
-from medvol.data.cache import item_key
+from torch.utils._pytree import tree_leaves
 
 _LOOKED_AT = 1000  # items whose entry in the cache is looked for; of more, this many in even steps
-_CASES = 2  # cases or batches of a validation
+_CASES = 2  # cases or batches of a validation that count; one before them is slow and does not
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,11 @@ def prepare(loader: Any, batches: int) -> Preparation:
         batches: how many batches.
     """
     dataset, stream = loader.dataset, getattr(loader, "stream", None)
-    if stream is None or getattr(dataset, "_key", None) is None or dataset.shards is not None:
+    if stream is None or not hasattr(dataset, "entry") or dataset.entry(0) is None:
         return Preparation(len(dataset))
     cold, sizes = [], []
     for index, position in itertools.chain.from_iterable(stream.batch(number) for number in range(batches)):
-        file = _entry(dataset, index)
+        file = dataset.entry(index)
         if file.is_file():
             sizes.append(file.stat().st_size)
             continue
@@ -59,7 +58,7 @@ def prepare(loader: Any, batches: int) -> Preparation:
         cold.append(max(0.0, first - _seconds(dataset, index, position)))
         sizes.append(file.stat().st_size if file.is_file() else 0)
     chosen = range(0, len(dataset), max(1, len(dataset) // _LOOKED_AT))
-    missing = [index for index in chosen if not _entry(dataset, index).is_file()]
+    missing = [index for index in chosen if not dataset.entry(index).is_file()]
     if missing and not cold:  # the batches were cached, others are not
         index = missing.pop()
         cold.append(max(0.0, _seconds(dataset, index, index) - _seconds(dataset, index, index)))
@@ -96,54 +95,68 @@ def step_seconds(trainer: Engine, steps: int) -> tuple[float, float]:
 
 
 def validation_seconds(validator: Any, trainer: Any) -> float:
-    """Return the seconds of one validation, from at most two cases or batches of it.
+    """Return the seconds of one validation, from at most three cases or batches of it.
 
     Args:
         validator: a MONAI evaluator, or has ``run(trainer)`` and, perhaps, ``num_batches``.
         trainer: the trainer it belongs to.
     """
     if isinstance(validator, Evaluator):
-        per_case, cases = case_seconds(validator)
+        _, per_case, cases = case_seconds(validator)
         return per_case * cases
     whole = getattr(validator, "num_batches", None)
     tried = whole if whole is None else min(_CASES, whole)
     if whole is not None:
+        validator.num_batches = 1
+        validator.run(trainer)  # workers start, the network meets its inputs for the first time
         validator.num_batches = tried
     begin = perf_counter()
     validator.run(trainer)
     return (perf_counter() - begin) * (1 if whole is None else whole / tried)
 
 
-def case_seconds(evaluator: Evaluator) -> tuple[float, int]:
-    """Return the seconds per iteration of an evaluator, from at most two of them, and how many it would make."""
+def case_seconds(evaluator: Evaluator) -> tuple[float, float, int]:
+    """Run at most three iterations of an evaluator.
+
+    Returns:
+        Seconds of the first, which is slower; seconds of each of the others, on average; how many it would make.
+    """
     iterations = evaluator.state.epoch_length
     done: list[float] = []
 
     def note(engine: Engine) -> None:
         done.append(perf_counter())
-        if len(done) >= _CASES:
+        if len(done) > _CASES:
             engine.terminate()
 
     evaluator.add_event_handler(Events.ITERATION_COMPLETED, note)  # after scoring and writing of the case
     begin = perf_counter()
     evaluator.run()
-    return (done[-1] - begin) / len(done) if done else 0.0, int(iterations or len(done))
+    first = done[0] - begin if done else 0.0
+    typical = (done[-1] - done[0]) / (len(done) - 1) if len(done) > 1 else first
+    return first, typical, int(iterations or len(done))
 
 
 def peak_memory() -> int | None:
     """Return the largest resident set so far of this process and of its children, in bytes; None if unknown."""
-    try:
-        pids = ["self", *(str(child.pid) for child in multiprocessing.active_children())]
-        lines = [line for pid in pids for line in Path(f"/proc/{pid}/status").read_text().splitlines()]
-        return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
-    except OSError:
-        pass  # no Linux
+    own = _peak_of("self")
+    if own is not None:
+        children = (_peak_of(str(child.pid)) for child in multiprocessing.active_children())
+        return own + sum(peak for peak in children if peak is not None)  # one that ended meanwhile tells nothing
     try:
         import resource
         import sys
     except ImportError:
         return None
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _peak_of(pid: str) -> int | None:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:  # no Linux, or no such process
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
 
 
 def forget_peak() -> None:
@@ -155,29 +168,14 @@ def forget_peak() -> None:
 
 
 def tensor_bytes(state: Any) -> int:
-    """Return the bytes of all tensors in nested lists and dicts, each storage once.
+    """Return the bytes of all tensors in nested lists and dicts, each storage whole and once, as they are saved.
 
     Example:
         >>> tensor_bytes({"a": torch.zeros(3), "b": [torch.zeros(2, dtype=torch.float64)]})
         28
     """
-    seen: dict[int, int] = {}
-    _collect(state, seen)
-    return sum(seen.values())
-
-
-def _collect(state: Any, seen: dict[int, int]) -> None:
-    if isinstance(state, torch.Tensor):
-        seen[state.data_ptr() or id(state)] = state.numel() * state.element_size()
-    entries: Iterable[Any] = state.values() if isinstance(state, dict) else state
-    if isinstance(state, (dict, list, tuple)):
-        for entry in entries:
-            _collect(entry, seen)
-
-
-def _entry(dataset: Any, index: int) -> Path:
-    # As StreamDataset names it; counting entries is cheaper than making them.
-    return dataset.cache_dir / f"{item_key(dataset.data[index])[:32]}-{dataset._key[:32]}.pt"
+    storages = [leaf.untyped_storage() for leaf in tree_leaves(state) if isinstance(leaf, torch.Tensor)]
+    return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
 def _seconds(dataset: Sequence[Any], index: int, position: int) -> float:

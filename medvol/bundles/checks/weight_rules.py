@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 import medvol
+from medvol.data.files import checksum
 from medvol.networks import find_weights, read_weights
 from medvol.passport import passport_path, read_passport
 
 from ..opening import OpenBundle
 from ..refusal import Problem, innermost
+from .network_rules import build_problems
 from .trying import on_the_side, side_parser
 
 WEIGHT_KEYS = ("pretrained", "weights")
@@ -23,10 +25,36 @@ WEIGHT_KEYS = ("pretrained", "weights")
 
 def weights_rule(opened: OpenBundle) -> Iterator[Problem]:
     """The weights exist, can be read, come from no newer medvol, and fit the bundle's network tensor by tensor."""
-    problems = [p for key in WEIGHT_KEYS if key in opened.config for p in _file_problems(key, opened.config[key])]
+    given = {key: opened.config[key] for key in WEIGHT_KEYS if key in opened.config}
+    problems = [problem for key, value in given.items() for problem in _file_problems(key, value)]
     yield from problems
-    if not any(problem.state == "error" for problem in problems):
-        yield from _fit_problems(opened)
+    if problems:
+        return
+    for key, value in given.items():
+        path = find_weights(value)
+        if path is not None:
+            yield from _passport_problems(key, path)
+    yield from channel_problems(opened.config)
+    yield from _fit_problems(opened)
+
+
+def channel_problems(config: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield a problem if a trained network is given its own channels in another order.
+
+    Other names are let pass: a scanner's "T1w" may be what the training called "t1". Weights to start a training from
+    are mapped by name, and need no order.
+
+    Args:
+        config: of an evaluation or an inference, with weights that can be read.
+    """
+    path = find_weights(config["weights"]) if "weights" in config else None
+    trained = ((read_passport(path) or {}) if path is not None else {}).get("modalities")
+    asked = config.get("modalities")
+    if not isinstance(trained, list) or not isinstance(asked, (list, tuple)):
+        return
+    if trained != list(asked) and sorted(trained) == sorted(map(str, asked)):
+        expected = f"the channels in the order of the training, {', '.join(trained)}"
+        yield Problem(expected, ", ".join(map(str, asked)), "leave --modalities out, or give them in that order")
 
 
 def loaders(node: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -57,8 +85,6 @@ def _file_problems(key: str, value: Any) -> Iterator[Problem]:
         read_weights(path)
     except (OSError, ValueError) as error:
         yield Problem(f"a weights file for '{key}' that can be read", str(error), f"give other weights by --{key}")
-        return
-    yield from _passport_problems(key, path)
 
 
 def _passport_problems(key: str, path: Path) -> Iterator[Problem]:
@@ -81,6 +107,11 @@ def _passport_problems(key: str, path: Path) -> Iterator[Problem]:
     other = _run_beside(path)
     if other is not None and record.get("hash") not in (None, other):
         found = f"that of run {str(record['hash'])[:8]} at {passport_path(path)}, in the folder of run {other[:8]}"
+        yield Problem(expected, found, "copy passport.json and model.pt together from one run")
+    named = record.get("weights")
+    # A copy in another format has another checksum, and the same passport.
+    if isinstance(named, str) and path.name == "model.pt" and (found := checksum(path)) != named:
+        found = f"that of weights with the SHA-256 {named[:8]}..., and {path} has {found[:8]}..."
         yield Problem(expected, found, "copy passport.json and model.pt together from one run")
 
 
@@ -107,10 +138,14 @@ def _fit_problems(opened: OpenBundle) -> Iterator[Problem]:
             with on_the_side():
                 if find_weights(parser.get_parsed_content(f"{path}::weights")) is None:
                     continue
-                parser.get_parsed_content(f"{path}::network")
         except Exception as error:
-            expected = f"settings that '{path}' can be built from, before weights are loaded into it"
-            yield Problem(expected, innermost(error), f"change the settings of {node.get('network', path)}")
+            yield Problem(f"weights for '{path}' that can be found", innermost(error), f"correct '{path}::weights'")
+            continue
+        inner = node.get("network")
+        name = inner[1:] if isinstance(inner, str) and inner[1:] in opened.config else f"{path}::network"
+        problems = list(build_problems(parser, name))
+        yield from problems
+        if problems:
             continue
         try:
             with on_the_side():

@@ -15,7 +15,7 @@ from medvol.distributed import bfloat16_units
 
 from .diagnosis import Diagnosis
 
-__all__ = ["EXAMINATIONS"]
+__all__ = ["EXAMINATIONS", "memory"]
 
 _GB = 1e9
 _SHARED = 1e9  # bytes of shared memory below which worker processes run out
@@ -81,8 +81,7 @@ def _threads() -> Iterator[Diagnosis]:
 
 
 def _memory() -> Iterator[Diagnosis]:
-    limits = {"this machine": _physical(), "this container": _container_memory()}
-    known = {where: size for where, size in limits.items() if size}
+    known = _limits()
     if not known:
         yield Diagnosis("memory", "ok", "The size of the memory cannot be read here.")
         return
@@ -93,6 +92,21 @@ def _memory() -> Iterator[Diagnosis]:
         yield Diagnosis("memory", "warning", f"{text}; the default bundles may need 2 to 4 GB.", remedy)
     else:
         yield Diagnosis("memory", "ok", f"{text}.")
+
+
+def memory() -> int | None:
+    """Return the bytes of memory that this process may use, by the machine and by its container; None if unknown.
+
+    Example:
+        >>> memory() is None or memory() > 1e8
+        True
+    """
+    return min(_limits().values(), default=None)
+
+
+def _limits() -> dict[str, int]:
+    limits = {"this machine": _physical(), "this container": _container_memory()}
+    return {where: size for where, size in limits.items() if size}
 
 
 def _physical() -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +82,8 @@ def find_cases(
     path = Path(images).expanduser()
     if str(images).endswith((".json", ".parquet")) or not path.exists():
         return _of_manifest(images, modalities, dataset_dir, section)
-    if path.is_dir() and os.sep not in str(images) and _is_manifest(str(images)):
+    # './name' is the folder, with the separators of Windows, too.
+    if path.is_dir() and str(images) == Path(images).name and _is_manifest(str(images)):
         raise ValueError(
             f"the images must be one thing, found that '{images}' is a folder here and a manifest; write "
             f"'./{images}' for the folder, or call this from another folder for the manifest"
@@ -181,10 +181,13 @@ def _texts(columns: Mapping[str, Sequence[str]]) -> pd.DataFrame:
 
 def _voxels(file: Path, item: Mapping[str, Any], spacing: Sequence[float] | None) -> float:
     if not is_there(file):
-        raise FileNotFoundError(f"no file {file}")
+        raise FileNotFoundError(f"an image must be an existing file; found no file {file}; correct the path")
     header = read_header(file)
     if not header.is_radiograph and header.channels > 1 and "channels" not in item:
-        raise ValueError(f"{header.channels} channels of shape {header.shape} in {file}, where one is expected")
+        raise ValueError(
+            f"an image file must hold one channel; found {header.channels} of shape {header.shape} in {file}; write "
+            "one file for each, or state in the manifest which of them to read"
+        )
     shape = np.asarray(header.shape, float)
     if spacing is not None and len(spacing) == len(shape) and np.isfinite(header.spacing).all():
         # The axes of the file may stand in another order than those of the network.

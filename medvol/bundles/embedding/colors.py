@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
-
-import numpy as np
 
 from medvol.figures import COLORS
 
-__all__ = ["MARKERS", "Coloring", "Entry", "color_cases"]
+__all__ = ["MARKERS", "Coloring", "Entry", "color_cases", "is_number"]
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "o", "o")
 """Matplotlib's markers of the seven largest classes, of all others and of unknown values: color alone tells little."""
@@ -52,11 +51,26 @@ class Coloring:
     limits: tuple[float, float] | None = None
 
 
+def is_number(values: Sequence[Any]) -> bool:
+    """Say whether a column is one of numbers: more than seven different ones; all else is one of classes.
+
+    Args:
+        values: one per case, None where unknown; truths are no numbers.
+
+    Example:
+        >>> is_number(range(40, 60)), is_number([1, 2, 3, None]), is_number(["40", "41"])
+        (True, False, False)
+    """
+    known = [value for value in values if value is not None]
+    numeric = all(isinstance(value, Real) and not isinstance(value, bool) for value in known)
+    return numeric and len(set(known)) > len(COLORS)
+
+
 def color_cases(name: str | None, values: Sequence[Any] | None, count: int) -> Coloring:
     """Choose a color for every case.
 
-    More than seven different numbers get a continuous scale (viridis); all else is taken as classes: the seven largest
-    get Okabe and Ito's colors and a marker each, the rest is "other". Both are safe for color-blind readers.
+    Numbers (:func:`is_number`) get a continuous scale (viridis); of classes the seven largest get Okabe and Ito's
+    colors and a marker each, the rest is "other". Both are safe for color-blind readers.
 
     Args:
         name: of the column, None for no coloring.
@@ -69,9 +83,7 @@ def color_cases(name: str | None, values: Sequence[Any] | None, count: int) -> C
     """
     if name is None or values is None:
         return Coloring(None, [None] * count, [""] * count, [COLORS[5]] * count, [0] * count)
-    known = [value for value in values if value is not None]
-    numeric = all(isinstance(value, (int, float)) and not isinstance(value, (bool, np.bool_)) for value in known)
-    if numeric and len(set(known)) > len(COLORS):
+    if is_number(values):
         return _by_number(name, list(values))
     texts = ["unknown" if value is None else _text(value) for value in values]
     counts = Counter(text for text, value in zip(texts, values, strict=True) if value is not None)

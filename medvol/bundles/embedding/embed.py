@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib.util
 import logging
 import tempfile
@@ -20,6 +22,7 @@ from medvol.passport import read_passport
 from ..identity import versions
 from ..opening import OpenBundle
 from ..refusal import innermost
+from ..together import replace_together
 from .cases import Cases, count_voxels, find_cases
 from .colors import color_cases
 from .file import Embeddings, as_npz, as_parquet
@@ -33,6 +36,7 @@ from .thumbnails import Thumbnails
 __all__ = ["embed"]
 
 _logger = logging.getLogger("medvol")
+_FULL = (errno.ENOSPC, errno.EDQUOT)  # the disk, or one user's part of it
 _FORMATS: dict[str, Callable[[Embeddings], bytes]] = {"parquet": as_parquet, "npz": as_npz}
 
 
@@ -82,11 +86,25 @@ def embed(
         [PosixPath('embeddings/embeddings.parquet'), PosixPath('embeddings/map.png'), PosixPath('embeddings/map.html')]
     """
     _check_choices(file_format, method)
-    folder = _writable(Path(out))
-    opened, weights = open_inference(bundle, overrides or {})
+    with _writable(Path(out)) as folder:
+        contents = _contents(bundle, images, overrides or {}, stages, file_format, method, color, skip_failing)
+        return _write(folder, contents)
+
+
+def _contents(
+    bundle: str | Path,
+    images: str | Path,
+    overrides: Mapping[str, Any],
+    stages: Sequence[int | str] | str | None,
+    file_format: str,
+    method: str,
+    color: str | None,
+    skip_failing: bool,
+) -> dict[str, bytes]:
+    """Return the files by name; the arguments are those of :func:`embed`."""
+    opened, weights = open_inference(bundle, overrides)
     config = opened.config
-    given = (overrides or {}).get("section")
-    cases = find_cases(images, config["modalities"], config.get("dataset_dir"), given)
+    cases = find_cases(images, config["modalities"], config.get("dataset_dir"), overrides.get("section"))
     values = None if color is None else cases.column(color)
     encoder = trained_encoder(opened, weights)
     numbers = stage_numbers(stages, encoder)
@@ -102,12 +120,11 @@ def embed(
     chart, coloring = project(features, method), color_cases(color, values, len(kept))
     title = f"{cases.name}, embedded by {opened.name}"
     pictures = [thumbnails.pictures.get(place) for place in kept]
-    contents = {
+    return {
         f"embeddings.{file_format}": _FORMATS[file_format](embeddings),
         "map.png": draw_map(chart, coloring, title),
         "map.html": render(title, embeddings, chart, coloring, pictures, sentences).encode(),
     }
-    return _write(folder, contents)
 
 
 def _check_choices(file_format: str, method: str) -> None:
@@ -122,14 +139,26 @@ def _check_choices(file_format: str, method: str) -> None:
         )
 
 
-def _writable(out: Path) -> Path:
+@contextlib.contextmanager
+def _writable(out: Path) -> Iterator[Path]:
+    """Make a folder and see whether it takes files; what was made is removed again if the call fails."""
+    made: list[Path] = []
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise OSError(f"--out must be a folder that takes files; found {out} ({error}); give another one") from error
-    return out
+        try:
+            made += [folder for folder in (out, *out.parents) if not folder.exists()]
+            out.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=out):
+                pass
+        except OSError as error:
+            raise OSError(
+                f"--out must be a folder that takes files; found {out} ({error}); give another one"
+            ) from error
+        yield out
+    except BaseException:
+        with contextlib.suppress(OSError):  # somebody else has put a file there
+            for folder in made:
+                folder.rmdir()
+        raise
 
 
 def _run(
@@ -221,14 +250,16 @@ def _record(opened: OpenBundle, weights: Path | None, encoder: Encoder, stages: 
 
 
 def _write(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
-    """Write all files beside their places, then move all: an earlier result is replaced as a whole or not at all."""
+    """Write all files: an earlier result is replaced as a whole or not at all."""
+    files = {folder / name: content for name, content in contents.items()}
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".embed-") as beside:
-            for name, content in contents.items():
-                (Path(beside) / name).write_bytes(content)
-            return [(Path(beside) / name).replace(folder / name) for name in contents]
+        replace_together(files)
     except OSError as error:
-        size = sum(map(len, contents.values())) / 1e6
+        expected, remedy = f"whose {', '.join(contents)} can be replaced", "move away what stands there"
+        if error.errno in _FULL:
+            size = sum(map(len, contents.values())) / 1e6
+            expected, remedy = f"with {size:.1f} MB free", "make room"
         raise OSError(
-            f"--out must be a folder with {size:.1f} MB free; found {folder} ({error}); make room or give another one"
+            f"--out must be a folder {expected}; found {folder} ({error}); {remedy} or give another one"
         ) from error
+    return list(files)

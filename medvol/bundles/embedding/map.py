@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from medvol.figures import new_figure, png_bytes
+
+from ..showing.columns import shorten
 from .colors import MARKERS, Coloring
 from .spectrum import scaled
 
-__all__ = ["Chart", "draw_map", "project", "shorten"]
+__all__ = ["Chart", "draw_map", "project"]
+
+_LETTERS = 32  # of a name in the legend
 
 
 @dataclass(frozen=True)
@@ -75,35 +79,16 @@ def draw_map(chart: Chart, coloring: Coloring, title: str) -> bytes:
         >>> draw_map(Chart(np.zeros((1, 2)), ("", ""), "No map."), color_cases(None, None, 1), "demo")[1:4]
         b'PNG'
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8.0, 6.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((8.0, 6.0), "constrained")
     panel = figure.subplots()
-    panel.set_title(shorten(title, 90), fontsize=12, loc="left", parse_math=False)
+    panel.set_title(shorten(title, 90), fontsize=12, loc="left")
     if chart.note:
         panel.set_axis_off()
         panel.text(0.5, 0.5, chart.note, ha="center", va="center", wrap=True, fontsize=12, transform=panel.transAxes)
     else:
         _draw_points(panel, chart, coloring)
         _draw_legend(figure, panel, coloring)
-    content = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # names may be of any script
-        figure.savefig(content, format="png", dpi=130, metadata={"Software": None})
-    return content.getvalue()
-
-
-def shorten(text: str, most: int = 32) -> str:
-    """Return a name on one line and no longer than a picture can bear.
-
-    Example:
-        >>> shorten("a long name", 7)
-        'a long…'
-    """
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return plain if len(plain) <= most else plain[: most - 1].rstrip() + "…"
+    return png_bytes(figure)
 
 
 def _pca(points: np.ndarray) -> Chart:
@@ -150,14 +135,13 @@ def _draw_legend(figure: Any, panel: Any, coloring: Coloring) -> None:
     from matplotlib.colors import Normalize
     from matplotlib.lines import Line2D
 
+    name = shorten(coloring.name or "", _LETTERS)
     if coloring.limits is not None:
         bar = figure.colorbar(ScalarMappable(Normalize(*coloring.limits), "viridis"), ax=panel, shrink=0.7)
-        bar.set_label(shorten(coloring.name or ""), parse_math=False)
+        bar.set_label(name)
     if not coloring.legend:
         return
     style = {"linestyle": "", "markeredgecolor": "#333333", "markeredgewidth": 0.5, "markersize": 8}
     handles = [Line2D([], [], marker=MARKERS[e.marker], color=e.color, **style) for e in coloring.legend]
-    texts = [f"{shorten(entry.text)} ({entry.count})" for entry in coloring.legend]
-    legend = figure.legend(handles, texts, loc="outside right upper", title=shorten(coloring.name or ""), frameon=False)
-    for text in (*legend.get_texts(), legend.get_title()):
-        text.set_parse_math(False)
+    texts = [f"{shorten(entry.text, _LETTERS)} ({entry.count})" for entry in coloring.legend]
+    figure.legend(handles, texts, loc="outside right upper", title=name, frameon=False)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse, stats
 
+from .colors import is_number
 from .spectrum import scaled
 
 __all__ = ["Agreement", "agreement", "agreement_sentence", "nearest"]
@@ -57,7 +58,8 @@ def agreement(
     Args:
         features: ``(N, F)``.
         patients: who each case is of.
-        values: a class per case, or a float per case; None where it is unknown: such cases neither ask nor answer.
+        values: a class or a number per case (:func:`medvol.bundles.embedding.colors.is_number`); None where it is
+            unknown: such cases neither ask nor answer.
         same_patient: look among all other cases instead, those of the same patient included; for ``values`` that *are*
             the patients. Patients with a single case do not ask then.
 
@@ -73,19 +75,19 @@ def agreement(
     found = [values[i] for i in known]
     if len(set(found)) < 2:
         return None
-    is_number = all(isinstance(value, float) for value in found)
-    value = np.asarray(found) if is_number else np.unique([str(one) for one in found], return_inverse=True)[1]
+    numeric = is_number(found)
+    value = np.asarray(found, float) if numeric else np.unique([str(one) for one in found], return_inverse=True)[1]
     _, patient = np.unique([str(patients[i]) for i in known], return_inverse=True)
-    hits, chances, asks = _votes(scaled(np.asarray(features)[known]), patient, value, same_patient, is_number)
+    hits, chances, asks = _votes(scaled(np.asarray(features)[known]), patient, value, same_patient, numeric)
     asked = ~np.isnan(hits)
     if same_patient:
         asked &= np.bincount(patient)[patient] > 1
-    if not asked.any() or (not is_number and not chances[asked].any()):
+    if not asked.any() or (not numeric and not chances[asked].any()):
         return None
     hits, chances, patient, asks = hits[asked], chances[asked], patient[asked], patient[asks[asked]]
-    low, high = _interval(hits, patient, asks, is_number)
+    low, high = _interval(hits, patient, asks, numeric)
     rate, chance, people = float(hits.mean()), float(chances.mean()), len(np.unique(patient))
-    return Agreement(rate, chance, low, high, len(hits), people, is_number)
+    return Agreement(rate, chance, low, high, len(hits), people, numeric)
 
 
 def nearest(features: ArrayLike, count: int = 5) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,9 @@ import torch
 
 from medvol.networks import Encoder, find_weights, load_pretrained
 
-from ..inherit import inherited
+from ..checks.weight_rules import channel_problems
+from ..doctor.hardware import memory
+from ..inherit import fill_inherited
 from ..keys import key_problems
 from ..opening import OpenBundle, open_bundle
 from ..refusal import innermost, refuse, refuse_errors
@@ -54,8 +55,8 @@ def open_inference(bundle: str | Path, overrides: Mapping[str, Any]) -> tuple[Op
         return opened, None
     weights = _find_weights(opened, "weights" in overrides)
     opened.parser["weights"] = str(weights)
-    for key, value in inherited(opened.config, opened.original).items():
-        opened.parser[key] = value
+    fill_inherited(opened.parser, opened.original)
+    refuse_errors(channel_problems(opened.config))
     return opened, weights
 
 
@@ -162,7 +163,10 @@ def embed_image(encoder: Encoder, image: torch.Tensor, stages: Sequence[int]) ->
         ) from error
     vector = torch.cat([maps[stage][0].reshape(maps[stage].shape[1], -1).mean(1) for stage in stages])
     if not torch.isfinite(vector).all():
-        raise ValueError("features must be finite, found NaN or infinity; look for such voxels in the image")
+        raise ValueError(
+            f"an image must give finite features; found NaN or infinity in {int((~torch.isfinite(vector)).sum())} of "
+            f"{len(vector)}; look for such voxels in the image, and for such numbers in the weights"
+        )
     return vector.cpu().numpy()
 
 
@@ -191,8 +195,7 @@ def check_memory(encoder: Encoder, voxels: float) -> None:
 
 
 def _memory(device: torch.device) -> float | None:
+    """Bytes; None where nothing tells them."""
     if device.type == "cuda":
         return float(torch.cuda.get_device_properties(device).total_memory)
-    if "SC_PHYS_PAGES" not in getattr(os, "sysconf_names", {}):  # Windows
-        return None
-    return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    return memory()

@@ -19,7 +19,7 @@ _MOST_POINTS = 3000  # that a browser on a phone still moves
 _WIDTH, _HEIGHT = 760.0, 560.0
 _FRAME = (60.0, 16.0, 16.0, 52.0)  # left, top, right, bottom: room for the axes' names
 
-# The markers of embedding_colors.MARKERS as paths around (0, 0): circle, square, triangle, diamond, triangle down,
+# The markers of colors.MARKERS as paths around (0, 0): circle, square, triangle, diamond, triangle down,
 # plus, cross, and circles for "other" and "unknown".
 _CIRCLE = "M-6 0a6 6 0 1 0 12 0a6 6 0 1 0-12 0z"
 _PLUS = "M-2-6h4v4h4v4h-4v4h-4v-4h-4v-4h4z"
@@ -46,7 +46,7 @@ def render(
         chart: the map.
         coloring: the colors.
         pictures: data address of each case's thumbnail, None where it has none.
-        facts: sentences to stand above the map, each with a state: "good" or "warning".
+        facts: sentences to stand above the map, each with a state: "quiet" or "warning".
 
     Example:
         >>> import pandas as pd
@@ -112,15 +112,15 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ title }}: map of embeddings</title>
 <style>
-:root { color-scheme: light; --warning: #8a5300; --note: #2b5f8a; --good: #1d6b34; }
+:root { color-scheme: light; --warning: #8a5300; --note: #2b5f8a; }
 * { box-sizing: border-box; }
 body { font: 15px/1.45 system-ui, sans-serif; color: #1c1c1c; background: #fff; max-width: 1200px; margin: 0 auto;
   padding: 1.25rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .75rem; overflow-wrap: anywhere; } h2 { font-size: 1.1rem; margin: 1.5rem 0 .5rem; }
 .fact { border-left: 6px solid; padding: .6rem .9rem; background: #f5f5f5; overflow-wrap: anywhere; margin: 0 0 .5rem; }
-.fact.good { border-color: var(--good); } .fact.warning { border-color: var(--warning); }
+.fact.warning { border-color: var(--warning); }
 .fact.quiet { border-color: #888; }
-.quiet { color: #555; } .number { text-align: right; }
+.quiet { color: #555; }
 #both { display: grid; grid-template-columns: minmax(0, 1fr) 17rem; gap: 1rem; align-items: start; }
 svg { width: 100%; height: auto; border: 1px solid #ddd; border-radius: 6px; touch-action: manipulation; }
 svg:focus-visible { outline: 2px solid var(--note); }

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from medvol.figures import gray_range
+
 __all__ = ["Thumbnails", "spread"]
 
 _SIDE = 96  # pixels of the longer side
@@ -71,8 +73,8 @@ def spread(count: int, most: int) -> list[int]:
 def _picture(plane: np.ndarray, sizes: Sequence[float]) -> str:
     from PIL import Image, features
 
-    low, high = np.percentile(plane, [0.5, 99.5])
-    gray = np.clip((plane - low) / max(float(high - low), 1e-12), 0, 1)
+    low, high = gray_range([plane])
+    gray = np.clip((np.nan_to_num(plane) - low) / max(high - low, 1e-12), 0, 1)
     image = Image.fromarray((gray * 255).round().astype(np.uint8))
     rows, columns = plane.shape[0] * sizes[0], plane.shape[1] * sizes[1]
     scale = _SIDE / max(rows, columns)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
@@ -16,6 +18,7 @@ _MOVED = (301, 302, 303, 307, 308)
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
 _HOPS = 10
 _PIECE = 1 << 16
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,45 @@ class Patience:
         pause: seconds before the second try, doubled before each further one.
         connect: seconds to wait for a connection.
         read: seconds to wait for the next byte.
+        longest: seconds before the next try at most, also where a server asks for more.
     """
 
     tries: int = 5
     pause: float = 1.0
     connect: float = 10.0
     read: float = 60.0
+    longest: float = 60.0
 
 
 class AgainError(Exception):
-    """A failure that another try may mend."""
+    """A failure that another try may mend.
+
+    Args:
+        problem: what has happened.
+        wait: seconds that the server asks to wait.
+    """
+
+    def __init__(self, problem: str, wait: float = 0.0) -> None:
+        super().__init__(problem)
+        self.wait = wait
+
+
+def insist(attempt: Callable[[], _Result], patience: Patience) -> _Result:
+    """Call until no :class:`AgainError` comes, and wait in between, as long as the server asks for.
+
+    Raises:
+        AgainError: that of the last try.
+
+    Example:
+        >>> insist(lambda: 3, Patience())
+        3
+    """
+    for number in range(1, patience.tries):
+        try:
+            return attempt()
+        except AgainError as failure:
+            time.sleep(min(max(patience.pause * 2 ** (number - 1), failure.wait), patience.longest))
+    return attempt()
 
 
 def small_text(address: str, patience: Patience | None = None, largest: int = 1 << 20) -> str | None:
@@ -52,17 +84,16 @@ def small_text(address: str, patience: Patience | None = None, largest: int = 1 
         True
     """
     patience = patience or Patience()
-    for number in range(patience.tries):
-        time.sleep(patience.pause * 2 ** (number - 1) if number else 0)
-        try:
-            return _whole(address, largest, patience).decode("utf-8")
-        except FileNotFoundError:
-            return None
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{shown(address)} must be text in UTF-8; found {error}; correct the address") from error
-        except (AgainError, requests.RequestException) as failure:
-            problem = failure
-    raise OSError(f"{shown(address)} must answer; found {problem} in {patience.tries} tries; try later")
+    try:
+        return insist(lambda: _whole(address, largest, patience), patience).decode("utf-8")
+    except FileNotFoundError:
+        return None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{shown(address)} must be text in UTF-8; found {error}; correct the address") from error
+    except AgainError as problem:
+        raise OSError(
+            f"{shown(address)} must answer; found {problem} in {patience.tries} tries; try later"
+        ) from problem
 
 
 def open_address(address: str, headers: dict[str, str], patience: Patience) -> requests.Response:
@@ -118,10 +149,15 @@ def shown(address: str) -> str:
 def _whole(address: str, largest: int, patience: Patience) -> bytes:
     content = b""
     with open_address(address, {}, patience) as response:
-        for piece in response.iter_content(_PIECE):
-            content += piece
-            if len(content) > largest:
-                raise ValueError(f"{shown(address)} must be a text of at most {largest} bytes; correct the address")
+        try:
+            for piece in response.iter_content(_PIECE):
+                content += piece
+                if len(content) > largest:
+                    raise ValueError(
+                        f"{shown(address)} must be a text of at most {largest} bytes; found more; correct the address"
+                    )
+        except requests.RequestException as error:
+            raise AgainError(f"an interrupted connection ({reason(error)})") from error
     return content
 
 
@@ -170,8 +206,16 @@ def _answer(session: requests.Session, address: str, headers: dict[str, str], pa
             "password for that server into the file ~/.netrc"
         )
     if status in _BUSY:
-        raise AgainError(f"the answer {status}")
+        raise AgainError(f"the answer {status}", _asked_wait(response))
     raise OSError(f"{shown(address)} must answer with the file; found the answer {status}; correct the address")
+
+
+def _asked_wait(response: requests.Response) -> float:
+    """Seconds that a server asks to wait, as a number or a date; 0 where it says nothing that can be read."""
+    try:
+        return urllib3.Retry().parse_retry_after(response.headers.get("Retry-After", "0"))
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
+        return 0.0
 
 
 def _followed(address: str, location: str) -> str:

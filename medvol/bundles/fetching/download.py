@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from hashlib import sha256 as _sha256
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -12,9 +11,10 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from medvol.data.files import checksum, write_whole
+from medvol.data.files import checksum
+from medvol.writing import write_whole
 
-from .addresses import AgainError, Patience, open_address, reason, shown
+from .addresses import AgainError, Patience, insist, open_address, reason, shown
 
 _PIECE = 1 << 14  # bytes: what is lost at most where a connection breaks
 
@@ -50,27 +50,18 @@ def download(address: str, folder: Path, sha256: str, largest: int = 1 << 33, pa
     """
     patience = patience or Patience()
     part = part_file(folder, address, sha256)
-    problem = ""
-    for number in range(patience.tries):
-        if part.exists() and checksum(part) == sha256:
+    try:
+        insist(lambda: _try(address, part, sha256, largest, patience), patience)
+    except AgainError as problem:
+        if part.exists() and checksum(part) == sha256:  # a server that promised more than the whole file
             return part
-        time.sleep(patience.pause * 2 ** (number - 1) if number else 0)
-        try:
-            start = _go_on(address, part, largest, patience)
-        except AgainError as failure:
-            problem = str(failure)
-            continue
-        found = checksum(part)
-        if found == sha256:
-            return part
-        remove_part(part)
-        if not start:  # the file as the server has it; what was glued together is loaded once more from the start
-            raise ValueError(wrong_checksum(shown(address), sha256, found) + "; the download was removed")
-        problem = "a download that did not go on where it had stopped"
-    if part.exists() and checksum(part) == sha256:  # a server that promised more than the whole file
-        return part
-    kept = f"{part.stat().st_size} bytes are kept, and the same command goes on there" if part.exists() else "try later"
-    raise OSError(f"{shown(address)} must be downloaded whole; found {problem} in {patience.tries} tries; {kept}")
+        kept = "try later"
+        if part.exists():
+            kept = f"{part.stat().st_size} bytes are kept, and the same command goes on there"
+        raise OSError(
+            f"{shown(address)} must be downloaded whole; found {problem} in {patience.tries} tries; {kept}"
+        ) from problem
+    return part
 
 
 def part_file(folder: Path, address: str, sha256: str) -> Path:
@@ -96,6 +87,19 @@ def wrong_checksum(what: str, expected: str, found: str) -> str:
         f"the SHA-256 of {what} must be {expected}; found {found}; the file is damaged or another one: ask its "
         "publisher which checksum is right, and fetch again"
     )
+
+
+def _try(address: str, part: Path, sha256: str, largest: int, patience: Patience) -> None:
+    if part.exists() and checksum(part) == sha256:
+        return
+    start = _go_on(address, part, largest, patience)
+    found = checksum(part)
+    if found == sha256:
+        return
+    remove_part(part)
+    if start:  # what was glued together is loaded once more from the start; otherwise it is the file as it is there
+        raise AgainError("a download that did not go on where it had stopped")
+    raise ValueError(wrong_checksum(shown(address), sha256, found) + "; the download was removed")
 
 
 def _go_on(address: str, part: Path, largest: int, patience: Patience) -> int:

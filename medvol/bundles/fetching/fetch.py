@@ -12,7 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from medvol.data.files import checksum, write_whole
+from medvol.data.files import checksum
+from medvol.writing import write_whole
 
 from ..packages.contents import Contents, check_contents
 from .addresses import Patience

@@ -1,16 +1,21 @@
-"""Put an unpacked bundle into its place: whole where nothing is, file by file where a bundle stands already.
+"""Put an unpacked bundle into its place: whole where nothing is, all files or none where a bundle stands.
 
 What a user may have made is never overwritten. A record of what was fetched, ``.fetched``, tells it apart.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medvol.data.files import checksum, write_whole
+from medvol.data.files import checksum
+from medvol.writing import write_whole
 
+from ..together import replace_together
+
+_LAST = ("metadata.json", "models/model.pt", "models/passport.json")
 RECORD = ".fetched"  # no .json: it is none of the bundle's configs
 _PREFIXES = {"configs": "config", "models": "weights", "docs": "text"}
 _CONFIGS = (".json", ".conf")
@@ -34,10 +39,10 @@ class Plan:
 
 
 def place(unpacked: Path, target: Path, package: str, version: str) -> Plan:
-    """Put the files of a package into a bundle's folder, every one of them whole or not at all.
+    """Put the files of a package into a bundle's folder, all of them or none.
 
     Args:
-        unpacked: the unpacked bundle, on the file system of ``target``; its files are moved away.
+        unpacked: the unpacked bundle, on the file system of ``target``, whose place it takes where nothing stands.
         target: the bundle's folder, which need not exist.
         package: SHA-256 of the zip, for the record.
         version: the bundle's version, for the record.
@@ -47,7 +52,7 @@ def place(unpacked: Path, target: Path, package: str, version: str) -> Plan:
 
     Raises:
         ValueError: something else stands there, or configs or weights were changed by the user; nothing was touched.
-        OSError: the folder takes no file.
+        OSError: the folder takes no file; what stood there before stands there again.
     """
     files = sorted(file.relative_to(unpacked).as_posix() for file in unpacked.rglob("*") if file.is_file())
     hashes = {file: checksum(unpacked / file) for file in files}
@@ -66,16 +71,20 @@ def place(unpacked: Path, target: Path, package: str, version: str) -> Plan:
             f"fetched before: {', '.join(plan.refused)}; nothing was changed: move them away, or fetch into another "
             "folder with --into"
         )
+    _tidy(target, {*files, *before.get("files", {})})
     if plan.put or plan.removed:
         # Both generations are known while the files change, so that a fetch after a kill takes either for its own.
         known = before.get("files", {})
         both = {file: [*known.get(file, []), *([hashes[file]] if file in hashes else [])] for file in {*known, *files}}
         _write_record(target, {**before, "package": None, "version": None, "files": both})
-    for file in plan.put:
-        (target / file).parent.mkdir(exist_ok=True)
-        (unpacked / file).replace(target / file)
-    for file in plan.removed:
-        (target / file).unlink()
+        try:
+            # The last one is away while the others change: the passport, or else what no command needs for opening.
+            order = sorted(plan.put, key=lambda file: (_LAST.index(file) if file in _LAST else -1, file))
+            replace_together({target / f: unpacked / f for f in order}, [target / f for f in plan.removed])
+        except BaseException:
+            if plan_changes(target, hashes, before) == plan:  # everything is there again, so the record is, too
+                _write_record(target, before) if before else (target / RECORD).unlink()
+            raise
     record = _record(target, hashes, package, version, whole=before.get("whole", False))
     if record != before:
         _write_record(target, record)
@@ -145,6 +154,15 @@ def _check_target(target: Path) -> None:
             raise ValueError(
                 f"{target / folder} must be a folder; found a link or a file; fetch into another folder with --into"
             )
+
+
+def _tidy(target: Path, files: set[str]) -> None:
+    """Remove the hidden files beside others that a killed fetch has left; only one fetch at a time comes here."""
+    for file in files:
+        for suffix in ("part", "before"):
+            name = f".{glob.escape(Path(file).name)}.{'[0-9a-f]' * 8}.{suffix}"
+            for leftover in (target / file).parent.glob(name):
+                leftover.unlink()
 
 
 def _stands_for_another(there: Path, file: str, hashes: dict[str, str]) -> bool:

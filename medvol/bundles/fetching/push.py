@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +13,9 @@ from typing import Any
 
 from medvol.data.files import checksum
 
-from ..packages.card import model_card, without_front_matter
 from ..packages.contents import Contents, check_contents
 from .unpacking import unpack
 
-_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_REPOSITORY = re.compile(f"{_PART}/{_PART}")
 _THEIRS = {".gitattributes"}  # written by the hub itself
 _MADE = {"README.md"}  # made from the package's other files, by another version of medvol perhaps
 _HUB = "https://huggingface.co"
@@ -62,10 +58,7 @@ def push(package: str | Path, repository: str, private: bool = True, dry_run: bo
         OSError: the hub refuses, or cannot be reached.
     """
     package = Path(package)
-    if not _REPOSITORY.fullmatch(repository) or "--" in repository or ".." in repository:
-        raise ValueError(
-            f"a repository must be given as owner/name, letters, digits, -, _ and .; found {repository!r}; correct it"
-        )
+    _check_name(repository)
     if not package.is_file():
         raise FileNotFoundError(f"a packed bundle is expected at {package}; found none; run 'python -m medvol pack'")
     with tempfile.TemporaryDirectory() as folder:
@@ -79,6 +72,22 @@ def push(package: str | Path, repository: str, private: bool = True, dry_run: bo
             return _upload(files, contents, repository, private)
 
 
+def _check_name(repository: str) -> None:
+    problem = "" if repository.count("/") == 1 else "no owner, or more than one"
+    with contextlib.suppress(ImportError):  # a dry run can do without the library
+        from huggingface_hub.utils import validate_repo_id
+
+        try:
+            validate_repo_id(repository)
+        except ValueError as error:
+            problem = problem or str(error)
+    if problem:
+        raise ValueError(
+            f"a repository must be given as owner/name, as the Hugging Face hub takes it; found {repository!r} "
+            f"({problem}); correct it"
+        )
+
+
 def _files(unpacked: Path, contents: Contents) -> dict[str, Path]:
     """What goes up, by path in the repository."""
     if contents.passport is None:
@@ -88,6 +97,8 @@ def _files(unpacked: Path, contents: Contents) -> dict[str, Path]:
     page = unpacked / "docs" / "README.md"
     if not page.is_file():
         raise ValueError(f"the package of {contents.name} must hold docs/README.md; found none; pack the bundle again")
+    from ..packages.card import model_card, without_front_matter  # which needs torch, and a missing zip does not
+
     card = model_card(unpacked)
     facts = card[: len(card) - len(without_front_matter(card))]  # license and tags, as the hub reads them
     (unpacked / "README.md").write_text(f"{facts}{page.read_text(encoding='utf-8')}", encoding="utf-8")

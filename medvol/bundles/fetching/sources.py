@@ -12,11 +12,10 @@ from urllib.parse import urljoin, urlsplit
 
 from medvol.data.datalist import did_you_mean
 
-from ..opening import read_json
+from ..packages.archive import INDEX, bundles_in
+from ..packages.contents import BUNDLE_NAME
+from ..reading import read_json
 from .addresses import Patience, check_address, shown, small_text
-
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""What a bundle may be called: it becomes a folder on every system."""
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -60,7 +59,7 @@ def find_source(
     """
     given = None if sha256 is None else _checked(sha256, "the argument")
     text = os.fspath(source)
-    if NAME.fullmatch(text):
+    if BUNDLE_NAME.fullmatch(text):
         found = _from_index(text, index, patience)
         return Source(found.place, given or found.sha256, found.name, found.version)
     place: str | Path
@@ -86,9 +85,9 @@ def _from_index(name: str, index: str | Path | None, patience: Patience | None) 
         )
     remote = "://" in where
     if remote:
-        where = where + "index.json" if urlsplit(where).path.endswith("/") else where
+        where = where + INDEX if urlsplit(where).path.endswith("/") else where
     elif Path(where).is_dir():
-        where = str(Path(where) / "index.json")
+        where = str(Path(where) / INDEX)
     bundles = _read_index(where, remote, patience)
     if name not in bundles:
         raise FileNotFoundError(
@@ -120,13 +119,7 @@ def _read_index(where: str, remote: bool, patience: Patience | None) -> dict[str
             content = json.loads(text)
         except ValueError as error:
             raise ValueError(f"the index {shown(where)} must be JSON; found {error}; correct the address") from error
-    bundles = content.get("bundles") if isinstance(content, dict) else None
-    if not isinstance(bundles, dict):
-        raise ValueError(
-            f"the index {shown(where) if remote else where} must hold an object 'bundles'; found none; give the "
-            "index.json that 'python -m medvol pack' writes"
-        )
-    return bundles
+    return bundles_in(content, shown(where) if remote else where)
 
 
 def _relative(where: str, file: str, remote: bool) -> str | Path:

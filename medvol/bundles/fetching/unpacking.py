@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
-from .sources import NAME
+from ..packages.contents import RESERVED, is_bundle_name
 
 _FOLDERS = ("configs", "docs", "models")
 _CODE = (".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat")
-_RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _PIECE = 1 << 18
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError, UnicodeDecodeError,
@@ -86,7 +85,7 @@ def _check(entries: list[ZipInfo], package: str, limits: Limits) -> str:
     files = [entry.filename for entry in entries if not entry.is_dir()]
     if len(tops) != 1 or not files or not all("/" in file for file in files):
         _refuse(package, "one folder, named like the bundle, with everything in it", ", ".join(tops[:5]) or "nothing")
-    if not NAME.fullmatch(tops[0]) or tops[0].lower() in _RESERVED:
+    if not is_bundle_name(tops[0]):
         _refuse(package, "a folder named like a bundle, of letters, digits, _ and -", repr(tops[0]))
     return tops[0]
 
@@ -112,7 +111,7 @@ def _is_plain(part: str) -> bool:
     """Whether every system takes this for the name of one visible file in the folder it stands in."""
     characters = part.isprintable() and not set(part) & set('\\:*?"<>|')
     shape = bool(part) and part[0] != "." and part[-1] not in ". "
-    return characters and shape and part.partition(".")[0].lower() not in _RESERVED
+    return characters and shape and part.partition(".")[0].lower() not in RESERVED
 
 
 def _check_twins(names: list[str], package: str) -> None:

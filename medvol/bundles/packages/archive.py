@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import json
 import os
 import shutil
@@ -15,9 +15,12 @@ from typing import Any
 
 from filelock import FileLock
 
-from medvol.data.files import checksum, write_whole
+from medvol.data.files import checksum
+from medvol.writing import write_whole
 
-__all__ = ["add_to_index", "archive_in", "write_checksum"]
+from ..reading import read_json
+
+__all__ = ["INDEX", "add_to_index", "archive_in", "bundles_in", "read_index", "write_checksum"]
 
 INDEX = "index.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can say
@@ -76,6 +79,7 @@ def write_checksum(file: Path) -> str:
     """Write ``<file>.sha256`` as ``sha256sum`` does, and return the 64 digits.
 
     Example:
+        >>> import hashlib
         >>> path = Path(tempfile.mkdtemp()) / "a.zip"
         >>> _ = path.write_bytes(b"a")
         >>> write_checksum(path) == hashlib.sha256(b"a").hexdigest()
@@ -92,16 +96,30 @@ def read_index(file: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is no index.
     """
-    if not file.is_file():
-        return {}
-    try:
-        bundles = json.loads(file.read_text(encoding="utf-8"))["bundles"]
-        if not isinstance(bundles, dict):
-            raise TypeError(f"'bundles' is {type(bundles).__name__}")
-    except (ValueError, KeyError, TypeError) as error:
+    return bundles_in(read_json(file), str(file)) if file.is_file() else {}
+
+
+def bundles_in(content: Any, where: str) -> dict[str, Any]:
+    """Return the bundles of an index that has been read, by name.
+
+    Args:
+        content: what the JSON of the index holds.
+        where: its file or address, for the message.
+
+    Raises:
+        ValueError: it is no index.
+
+    Example:
+        >>> bundles_in({"bundles": {"cpc3d": {}}}, "index.json")
+        {'cpc3d': {}}
+    """
+    bundles = content.get("bundles") if isinstance(content, dict) else None
+    if not isinstance(bundles, dict):
+        found = "none" if bundles is None else f"{type(bundles).__name__} there"
         raise ValueError(
-            f'{file} must be an index, {{"bundles": {{...}}}}; found another content ({error}); correct or remove it'
-        ) from error
+            f"the index {where} must hold an object 'bundles'; found {found}; correct or remove it, or give the "
+            f"{INDEX} that 'python -m medvol pack' writes"
+        )
     return bundles
 
 
@@ -120,8 +138,23 @@ def add_to_index(folder: Path, name: str, version: str, file: str, sha256: str, 
         ValueError: the file there is no index.
         OSError: the folder takes no file.
     """
-    lock = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    with FileLock(Path(tempfile.gettempdir()) / f"medvol-index-{lock}.lock"):  # two packs at once lose no entry
+    with _locked(folder):  # two packs at once lose no entry
         bundles = read_index(folder / INDEX)
         bundles[name] = {"version": version, "file": file, "sha256": sha256, "size": size}
         write_whole(folder / INDEX, json.dumps({"bundles": bundles}, sort_keys=True, indent=1) + "\n")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = FileLock(folder / ".index.lock", mode=0o666)  # whoever may write into the folder may pack into it
+    try:
+        with contextlib.suppress(NotImplementedError):  # a file system without locks
+            lock.acquire()
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{folder} must be a folder that takes files; found {error}; give another --out, or change who may write "
+            "there"
+        ) from error
+    finally:
+        lock.release()

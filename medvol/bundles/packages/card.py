@@ -10,7 +10,7 @@ from typing import Any
 from medvol.networks import find_bundle, find_weights
 from medvol.passport import passport_path, read_passport
 
-from ..opening import read_json
+from ..reading import read_json
 from .card_code import loading_code
 from .card_words import preprocessing_words
 from .markdown import cell, code, table
@@ -39,7 +39,9 @@ def model_card(weights: str | Path) -> str:
     folder = Path(weights)
     file = folder / "models" / "model.pt" if (folder / "models" / "model.pt").is_file() else find_weights(weights)
     if file is None:
-        raise FileNotFoundError("a model card needs weights; found none; name a file, a bundle or <bundle>@<run>")
+        raise FileNotFoundError(
+            f"a model card must have weights; found {weights!r}; name a file, a bundle or <bundle>@<run>"
+        )
     record = read_passport(file)
     if record is None:
         raise FileNotFoundError(
@@ -204,7 +206,7 @@ def _results(record: Mapping[str, Any]) -> str:
         "the training images of the last steps."
     )
     units = (
-        " Distances such as `hd95` are in millimetres."
+        " Distances such as `hd95` are in millimeters."
         if any(word in key for key in metrics for word in _DISTANCES)
         else ""
     )

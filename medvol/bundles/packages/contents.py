@@ -11,14 +11,20 @@ from typing import Any, NoReturn
 import yaml
 
 from medvol.data.files import checksum
-from medvol.networks import weights_hash
 from medvol.passport import passport_path, read_passport
 
-from ..opening import read_json
+from ..reading import read_json
 
 _CONFIGS = ("metadata.json", "train.json", "inference.json")
 _NEEDED = (*_CONFIGS, *(f"configs/{name}" for name in _CONFIGS), "models/model.pt", "LICENSE")
-_VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]{0,63}")
+BUNDLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a bundle may be called, apart from :data:`RESERVED`: it becomes a folder on every system."""
+
+VERSION = re.compile(r"[0-9][0-9A-Za-z.+-]{0,63}")
+"""What a bundle's version may look like."""
+
+RESERVED = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
+"""Names in lower case that Windows gives to devices, with any suffix."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,16 @@ class Contents:
     passport: dict[str, Any] | None
 
 
+def is_bundle_name(name: str) -> bool:
+    """Return whether a bundle may have this name.
+
+    Example:
+        >>> is_bundle_name("cpc3d"), is_bundle_name("Con"), is_bundle_name("../cpc3d")
+        (True, False, False)
+    """
+    return bool(BUNDLE_NAME.fullmatch(name)) and name.lower() not in RESERVED
+
+
 def check_contents(folder: str | Path) -> Contents:
     """Read everything that a package must hold, and compare what is in it twice.
 
@@ -47,6 +63,8 @@ def check_contents(folder: str | Path) -> Contents:
     Raises:
         ValueError: a file is missing or cannot be read, or two of them contradict each other.
     """
+    from medvol.networks import weights_hash  # which needs torch, and the names above do not
+
     folder = Path(folder)
     if missing := [name for name in _NEEDED if not (folder / name).is_file()]:
         _refuse(folder, f"the files {', '.join(_NEEDED)}", f"no {', '.join(missing)}")
@@ -56,7 +74,7 @@ def check_contents(folder: str | Path) -> Contents:
         if above.is_file() and above.read_bytes() != file.read_bytes():
             _refuse(folder, f"the same in {file.name} and in configs/{file.name}", "two different files")
     version = _read(folder, read_json, folder / "metadata.json").get("version")
-    if not isinstance(version, str) or not _VERSION.fullmatch(version):
+    if not isinstance(version, str) or not VERSION.fullmatch(version):
         _refuse(folder, "a version such as 0.1.0 in metadata.json", repr(version))
     weights = folder / "models" / "model.pt"
     digest = _read(folder, weights_hash, weights)
@@ -64,9 +82,10 @@ def check_contents(folder: str | Path) -> Contents:
     named = (passport or {}).get("bundle", folder.name)
     if named != folder.name:
         _refuse(folder, f"the passport of {folder.name}", f"that of {named!r}")
-    if (stated := (passport or {}).get("weights")) not in (None, checksum(weights)):
-        _refuse(folder, f"the weights that its passport names ({stated})", f"others ({checksum(weights)})")
-    _check_large_files(folder, weights)
+    found = checksum(weights)
+    if (stated := (passport or {}).get("weights")) not in (None, found):
+        _refuse(folder, f"the weights that its passport names ({stated})", f"others ({found})")
+    _check_large_files(folder, found)
     return Contents(folder.name, version, digest, passport)
 
 
@@ -79,8 +98,8 @@ def _read(folder: Path, reader: Callable[[Path], Any], file: Path) -> Any:
         _refuse(folder, f"a readable {name}", str(error).splitlines()[0].replace(str(file), "it"))
 
 
-def _check_large_files(folder: Path, weights: Path) -> None:
-    """Compare the weights with the checksum that other programs would look for."""
+def _check_large_files(folder: Path, found: str) -> None:
+    """Compare the checksum of the weights with the one that other programs would look for."""
     file = folder / "large_files.yml"
     if not file.is_file():
         return
@@ -93,7 +112,6 @@ def _check_large_files(folder: Path, weights: Path) -> None:
             f"large_files.yml of {folder.name} must be YAML with a list 'large_files'; found {error!r}; ask its "
             "publisher for a zip that 'python -m medvol pack' wrote"
         ) from error
-    found = checksum(weights)
     if stated - {found}:
         _refuse(folder, f"the weights that large_files.yml names ({', '.join(sorted(stated))})", f"others ({found})")
 

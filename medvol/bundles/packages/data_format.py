@@ -10,8 +10,19 @@ from typing import Any
 import torch
 from torch import nn
 
-_MULTIPLE = re.compile(r"(\d+)\s*\*\s*n")
+_MULTIPLE = re.compile(r"\s*(\d+)\s*\*\s*n\s*")
 _SIZES = (8, 16, 32, 64, 128)
+
+
+def multiple(entry: Any) -> int | None:
+    """Return what an axis must be a multiple of, as metadata write it in ``spatial_shape``; None where they do not.
+
+    Example:
+        >>> multiple("8*n"), multiple(" 8 * n"), multiple("*"), multiple(8)
+        (8, 8, None, None)
+    """
+    found = _MULTIPLE.fullmatch(str(entry))
+    return int(found[1]) if found else None
 
 
 def fitted_metadata(metadata: dict[str, Any], network: nn.Module, modalities: Sequence[str]) -> dict[str, Any]:
@@ -33,13 +44,13 @@ def fitted_metadata(metadata: dict[str, Any], network: nn.Module, modalities: Se
     if "channel_def" in image:
         image["channel_def"] = {str(number): name for number, name in enumerate(modalities)}
     shape = list(image["spatial_shape"])
-    known = _MULTIPLE.fullmatch(str(shape[0]))
-    size, output = _trial(network, len(modalities), int(known[1]) if known else _SIZES[0])
+    known = multiple(shape[0])
+    size, output = _trial(network, len(modalities), known or _SIZES[0])
     axes = output.ndim - 2
     image["spatial_shape"] = [f"{size}*n" if known else part for part in _resized(shape, axes)]
     pred = fitted["network_data_format"].get("outputs", {}).get("pred")
     if isinstance(pred, dict):
-        _fit_output(pred, output, size, known is not None)
+        _fit_output(pred, output, size, bool(known))
     return fitted
 
 

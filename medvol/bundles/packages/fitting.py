@@ -14,8 +14,9 @@ from medvol.networks import read_weights
 from medvol.passport import compare_passports
 
 from ..inherit import inherited
-from ..opening import open_bundle, read_json
+from ..opening import open_bundle
 from ..plain import plain
+from ..reading import read_json
 
 OWN_WEIGHTS = "$@bundle_root + '/models/model.pt'"
 """What a packed config says for its own weights, wherever the package lies and from any working directory."""
@@ -77,6 +78,8 @@ def fitting_network(folder: Path, weights: Path, record: Mapping[str, Any], valu
         one, other = tuple(file[name].shape), tuple(state[name].shape)
         if one != other:
             problems.append(f"{name} has the shape {one}, the network {other}")
+        elif file[name].dtype != state[name].dtype:
+            problems.append(f"{name} is {file[name].dtype}, in the network {state[name].dtype}")
         elif file[name].is_floating_point() and not torch.isfinite(file[name]).all():
             problems.append(f"{name} holds numbers that are not finite")
     if problems:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +12,20 @@ from medvol.networks import find_bundle
 from medvol.passport import passport_problems, read_passport
 
 from ..checks.metadata_rules import metadata_rule
-from ..opening import open_bundle, read_json
-from .archive import add_to_index, archive_in, read_index, write_checksum
+from ..opening import open_bundle
+from ..reading import read_json
+from ..together import replace_together
+from .archive import INDEX, add_to_index, archive_in, read_index, write_checksum
+from .consistency import config_problems, private_problems, run_problems
+from .contents import VERSION, is_bundle_name
 from .data_format import fitted_metadata
 from .fitting import carried_values, fitting_network
 from .package import package_members
-from .release import release_files
 
 __all__ = ["Packed", "pack"]
 
 SMALL = 5_700_000  # bytes of weights that a repository takes without large-file storage
 RELEASED = ("large_files.yml", "models/model.pt", "models/passport.json")  # the last one vouches for the others
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_VERSION = re.compile(r"\d+(\.\d+)*[0-9A-Za-z.+-]*")
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,13 @@ def pack(
         )
     packed_metadata = fitted_metadata(metadata, network, record["modalities"]) if values else metadata
     members = package_members(folder, weights, record, values, packed_metadata, weights_url)
-    notes = _notes(folder, values, weights, members)
+    problems = [*run_problems(record, weights), *config_problems(folder, record, values)]
+    if problems := [*problems, *private_problems(record, members)]:
+        raise ValueError(
+            f"a package must fit together, and name neither patients nor places; found {'; '.join(problems[:4])}; "
+            "correct that, and pack again"
+        )
+    notes = _notes(folder, values, record, weights, members)
     released = {name: members[name] for name in RELEASED if name in members} if release else {}
     return _written(folder, Path(out), str(metadata["version"]), members, released, notes)
 
@@ -100,12 +105,15 @@ def _checked_metadata(folder: Path) -> dict[str, Any]:
         if problem.state == "error":
             raise ValueError(f"{problem.expected} is expected; found {problem.found}; {problem.remedy}")
     metadata = read_json(folder / "metadata.json")
-    if not _VERSION.fullmatch(str(metadata["version"])):
-        raise ValueError(f"the version must be like 0.1.0; found {metadata['version']!r}; correct metadata.json")
-    if not _NAME.fullmatch(folder.name) or "_v" in folder.name:
+    if not isinstance(metadata["version"], str) or not VERSION.fullmatch(metadata["version"]):
         raise ValueError(
-            f"a bundle's name must be of letters, digits, _ and -, without '_v', where MONAI looks for a version; "
-            f"found {folder.name!r}; rename its folder"
+            f"the version must be like 0.1.0, of at most 64 characters; found {metadata['version']!r}; correct "
+            "metadata.json"
+        )
+    if not is_bundle_name(folder.name) or "_v" in folder.name:
+        raise ValueError(
+            "a bundle's name must be at most 64 letters, digits, _ and -, none that Windows gives to a device, and "
+            f"without '_v', where MONAI looks for a version; found {folder.name!r}; rename its folder"
         )
     return metadata
 
@@ -161,19 +169,25 @@ def _checked_passport(folder: Path, weights: Path) -> dict[str, Any]:
 
 
 def _notes(
-    folder: Path, values: Mapping[str, Any], weights: Path, members: Mapping[str, bytes | Path]
+    folder: Path,
+    values: Mapping[str, Any],
+    record: Mapping[str, Any],
+    weights: Path,
+    members: Mapping[str, bytes | Path],
 ) -> tuple[str, ...]:
     notes = []
     if values:
         shown = ", ".join(f"{key}={value!r}" for key, value in sorted(values.items()))
         notes.append(f"the configs in the zip have the values of the run: {shown}")
+    if record["recipe"].get("where"):
+        notes.append(f"the passport and the card show how the images were chosen: {record['recipe']['where']}")
     size = weights.stat().st_size
     if size > SMALL:
         notes.append(
             f"the weights have {size} bytes, more than {SMALL}: serve them and name the address by --weights_url, so "
             "that a repository need not hold them"
         )
-    data = json.loads(weights.with_name("passport.json").read_text(encoding="utf-8"))["data"]
+    data = record["data"]
     for key in ("licence", "reference"):
         if not data[key]:
             notes.append(
@@ -193,12 +207,12 @@ def _written(
 ) -> Packed:
     """Zip, release, checksum and index, in this order; before the zip takes its place nothing else has changed."""
     out.mkdir(parents=True, exist_ok=True)
-    read_index(out / "index.json")  # a broken one is refused before anything is written
+    read_index(out / INDEX)  # a broken one is refused before anything is written
     file = out / f"{folder.name}-{version}.zip"
     with archive_in(out, {f"{folder.name}/{name}": content for name, content in members.items()}) as part:
         if file.is_file() and checksum(file) != checksum(part):
             notes = (*notes, f"{file.name} held something else before; give a new version to what is published already")
-        release_files(folder, released)
+        replace_together({folder / name: content for name, content in released.items()})
         part.replace(file)
     digest, size = write_checksum(file), file.stat().st_size
     add_to_index(out, folder.name, version, file.name, digest, size)

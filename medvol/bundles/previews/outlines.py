@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from monai.data import MetaTensor
 
-from medvol.figures import COLORS, add_outline, mark_ends, show_plane
+from medvol.figures import COLORS, add_outline, gray_range, mark_ends, show_plane
 
 from .geometry import Cut, Geometry
 from .observation import Observation
 from .page import Page
-from .panels import axis_name, fitted, gray_range, line, patch, titled
+from .panels import axis_name, fitted, line, patch, titled
 
 __all__ = ["draw_input", "draw_labels", "label_parts"]
 
@@ -84,12 +84,14 @@ def _draw_mask(panel: Any, geometry: Geometry, mask: Any, shape: tuple[int, ...]
     """Tint what is hidden; a mask of tokens is as coarse as they are."""
     if mask is None or not hasattr(mask, "shape"):
         return
+    from matplotlib.colors import to_rgba
+
     hidden = np.asarray(mask)
     hidden = hidden if hidden.ndim == len(shape) + 1 else hidden[None]
     index = cut.index if cut.normal is None else cut.index * hidden.shape[1 + cut.normal] // shape[cut.normal]
     plane = geometry.plane(hidden, cut._replace(index=index)) > 0.5
     tint = np.zeros((*plane.T.shape, 4))
-    tint[plane.T] = [*(int(COLORS[0][i : i + 2], 16) / 255 for i in (1, 3, 5)), 0.5]
+    tint[plane.T] = to_rgba(COLORS[0], 0.5)
     panel.imshow(tint, origin="lower", extent=extent, interpolation="nearest")
 
 

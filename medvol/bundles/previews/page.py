@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from medvol.figures import new_figure, png_bytes
+
+from ..showing.columns import shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,11 +37,7 @@ class Page:
     MARGIN, GAP, RIM, LEFT = 0.15, 0.1, 0.15, 0.65
 
     def __init__(self, width: float = 11.0) -> None:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
-        self.width, self.figure = width, Figure(figsize=(width, 1.0))
-        FigureCanvasAgg(self.figure)
+        self.width, self.figure = width, new_figure((width, 1.0))
         self._used = self.MARGIN  # inches from the top
         self._panels: list[tuple[Axes, tuple[float, float, float, float]]] = []
         self._texts: list[tuple[Any, float, float]] = []
@@ -116,9 +115,7 @@ class Page:
         for written, x, y in self._texts:
             place = (x / self.width, 1 - y / height)
             written.set_bbox_to_anchor(place) if hasattr(written, "get_texts") else written.set_position(place)
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-        return buffer.getvalue()
+        return png_bytes(self.figure, dpi)
 
     def _write(self, words: str, x: float, y: float, size: float, **style: Any) -> None:
         self._texts.append((self.figure.text(0, 0, words, fontsize=size, va="baseline", **style), x, y))
@@ -126,5 +123,4 @@ class Page:
 
 def _shortened(words: str, width: float, size: float) -> str:
     """Cut words that are wider than ``width`` inches."""
-    letters = max(3, int(width * 72 / (0.55 * size)))
-    return words if len(words) <= letters else f"{words[: letters - 1]}\N{HORIZONTAL ELLIPSIS}"
+    return shorten(words, max(3, int(width * 72 / (0.55 * size))))

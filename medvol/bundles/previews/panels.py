@@ -1,15 +1,13 @@
-"""Sizes, gray scales, titles and legend entries of a preview's panels."""
+"""Sizes, titles and legend entries of a preview's panels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from .geometry import Cut
 
-__all__ = ["axis_name", "fitted", "gray_range", "line", "patch", "titled"]
+__all__ = ["axis_name", "fitted", "line", "patch", "titled"]
 
 
 def fitted(sizes: Sequence[tuple[float, float]], width: float, height: float) -> list[tuple[float, float]]:
@@ -21,21 +19,6 @@ def fitted(sizes: Sequence[tuple[float, float]], width: float, height: float) ->
     """
     scale = min(width / sum(w for w, _ in sizes), height / max(h for _, h in sizes))
     return [(w * scale, h * scale) for w, h in sizes]
-
-
-def gray_range(planes: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return what is drawn black and white: all but the lowest and the highest half percent of the values.
-
-    Example:
-        >>> gray_range([np.zeros(3), np.ones(3)])
-        (0.0, 1.0)
-    """
-    values = np.concatenate([plane.ravel() for plane in planes])
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return 0.0, 1.0
-    low, high = np.percentile(values, (0.5, 99.5))
-    return float(low), float(high)
 
 
 def titled(modalities: Sequence[str], plane: str) -> str:

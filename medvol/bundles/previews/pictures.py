@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from medvol.figures import add_box, mark_ends, show_plane
+from medvol.figures import add_box, gray_range, mark_ends, show_plane
 
 from .geometry import Geometry
 from .observation import Observation
 from .outlines import draw_input, draw_labels
 from .page import Page
-from .panels import axis_name, fitted, gray_range, titled
+from .panels import axis_name, fitted, titled
 from .prediction import Prediction
 from .roles import Roles, box_roles
 

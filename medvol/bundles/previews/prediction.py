@@ -54,7 +54,7 @@ def example_prediction(network: CPC, foreground: Sequence[float]) -> Prediction:
         >>> net = UNet(2, in_channels=1, out_channels=1, channels=(4, 8), strides=(2,), norm=norm)
         >>> found = example_prediction(CPC(Encoder(net), grid=3, embedding=6, hidden=8), [1.0] * 9)
         >>> found.source, found.target, found.layers
-        (4, 3, {1: ...
+        (4, 5, {0: 1, 3: 1, 4: 0, 6: 1})
     """
     grid, steps = network.grid, network.steps
     places = torch.cartesian_prod(*(torch.arange(cells) for cells in grid)).reshape(-1, len(grid))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pydoc
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ import numpy as np
 from monai.bundle import ConfigParser
 
 from medvol.data import load_manifest
-from medvol.data.files import write_whole
 from medvol.networks import CPC
+from medvol.writing import write_whole
 
 from ..checks.rules import data_rule, keys_rule, problems_of, shards_rule, values_rule
 from ..checks.trying import on_the_side
-from ..inherit import inherited
+from ..inherit import fill_inherited
 from ..opening import OpenBundle, open_bundle
+from ..plain import located
 from ..refusal import innermost, refuse, refuse_errors
 from .observation import Observation, observe
 from .page import Page
@@ -68,9 +68,7 @@ def preview(
     opened = open_bundle(bundle, config, overrides)
     refuse_errors(problems_of((keys_rule, values_rule, data_rule, shards_rule), opened))
     parser = opened.parser
-    if "weights" in parser.config:
-        for key, value in inherited(parser.config, opened.original).items():
-            parser[key] = value
+    fill_inherited(parser, opened.original)
     section = _section(opened)
     try:
         with on_the_side():
@@ -157,8 +155,7 @@ def _caption(one: Observation, config: Mapping[str, Any]) -> str:
 
 def _predictor(parser: ConfigParser) -> CPC | None:
     """Build the network of a config of contrastive predictive coding, whose grid says what is predicted from what."""
-    target = parser.config.get("network")
-    target = pydoc.locate(str(target.get("_target_"))) if isinstance(target, Mapping) else None
+    target = located(parser.config.get("network"))
     if not (isinstance(target, type) and issubclass(target, CPC)):
         return None
     return parser.get_parsed_content("network")

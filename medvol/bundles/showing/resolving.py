@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
+import operator
 from collections.abc import Collection
 from copy import deepcopy
 from typing import Any
@@ -19,6 +21,11 @@ _NODES = (
     ast.List, ast.Tuple, ast.Dict, ast.IfExp, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare,
     ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.boolop, ast.unaryop, ast.cmpop,
 )  # fmt: skip
+_OPERATORS = {
+    "Add": operator.add, "Sub": operator.sub, "Mult": operator.mul, "Div": operator.truediv,
+    "FloorDiv": operator.floordiv, "Mod": operator.mod,
+}  # fmt: skip
+_LARGEST = 10_000  # items, or characters of a text: what is larger is not computed, and stays text
 _STANDS_FOR_A_REFERENCE = "__reference"
 _OPEN = object()  # is no plain value, or none that is known before the run
 
@@ -27,7 +34,8 @@ def resolve_plain(config: dict[str, Any], later: Collection[str] = ()) -> dict[s
     """Return a config in which references to plain values are those values, and arithmetic on them its result.
 
     References to components, and expressions that call anything but a few of Python's own functions, stay text; inside
-    of such an expression the references to plain values are still replaced. Nothing is imported or called.
+    of such an expression the references to plain values are still replaced. Nothing is imported or called, and nothing
+    large is computed: what has more than some thousand items or characters stays text.
 
     Args:
         config: a bundle's config.
@@ -97,7 +105,8 @@ class _Resolver:
             self.known[name] = _OPEN  # a reference that leads back here finds this
             node = self.parser.get(name, _OPEN) if name else _OPEN
             awaited = node is None and name in self.later
-            self.known[name] = _OPEN if node is _OPEN or awaited else self._plain(node)
+            value = _OPEN if node is _OPEN or awaited else self._plain(node)
+            self.known[name] = value if _size(value) <= _LARGEST else _OPEN  # ten references to ten references to ...
         return self.known[name]
 
     def _filled(self, expression: str) -> str:
@@ -122,9 +131,52 @@ def _is_arithmetic(expression: str) -> bool:
 def _evaluated(expression: str, values: dict[str, Any]) -> Any:
     """The value as MONAI computes it, as JSON has it."""
     text = ReferenceResolver.update_refs_pattern(expression, values)
+    names = {name: getattr(builtins, name) for name in _FUNCTIONS} | {"round": _round, "__bounded": _bounded}
     try:
+        tree = ast.fix_missing_locations(_Bounding().visit(ast.parse(text[1:].strip(), mode="eval")))
         # MONAI keeps the values of references under this name.
-        value = ConfigExpression(text, id="").evaluate(globals={"__local_refs": deepcopy(values)})
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (RuntimeError, TypeError, ValueError, RecursionError):  # MONAI will say it when the run comes there
+        value = eval(compile(tree, "config", "eval"), {"__builtins__": names, "__local_refs": deepcopy(values)})
+        return json.loads(json.dumps(value, allow_nan=False)) if _size(value) <= _LARGEST else _OPEN
+    except Exception:  # MONAI will say it when the run comes there
         return _OPEN
+
+
+class _Bounding(ast.NodeTransformer):
+    """Let every operation with two sides look at them first: ``[0] * 10**9`` is short to write."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        kind = ast.Constant(type(node.op).__name__)
+        return ast.Call(ast.Name("__bounded", ast.Load()), [kind, node.left, node.right], [])
+
+
+def _bounded(kind: str, one: Any, other: Any) -> Any:
+    sizes = [_size(side) for side in (one, other) if isinstance(side, (list, tuple, str, bytes))]
+    times = [side for side in (one, other) if isinstance(side, int)]
+    if kind == "Mod" and isinstance(one, (str, bytes)):
+        raise ValueError("a format can ask for any number of characters")
+    if sizes and sum(sizes) * (times[0] if kind == "Mult" and times else 1) > _LARGEST:
+        raise ValueError("too large")
+    value = _OPERATORS[kind](one, other)
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise ValueError("too large")
+    return value
+
+
+def _round(number: Any, digits: int | None = None) -> Any:
+    if digits is not None and abs(digits) > 64:
+        raise ValueError("too many digits")  # Python makes that power of ten
+    return round(number, digits)
+
+
+def _size(value: Any) -> int:
+    """Number of items and characters in nested lists and dicts; what is above the largest is not counted to its end."""
+    size, left = 0, [value]
+    while left and size <= _LARGEST:
+        node = left.pop()
+        size += len(node) if isinstance(node, (str, bytes)) else 1
+        if isinstance(node, (list, tuple)):
+            left += node
+        elif isinstance(node, dict):
+            left += node.values()
+    return size

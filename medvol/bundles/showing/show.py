@@ -49,7 +49,7 @@ def resolved(
         {'lr_scheduler::total_steps': 3}
     """
     stated = state(bundle, config, overrides)
-    content = _resolve(stated)
+    content = resolve_plain(stated.config, _LATER)
     if keys is not None:
         content = _picked(content, keys, stated.name)
     tops = {key.split("::")[0] for key in content}
@@ -94,17 +94,13 @@ def compare(
     plain = [resolve_plain(side, _LATER) for side in sides]
     if keys is not None:
         keys = [_normal(key) for key in keys]
-        _require_keys(keys, {**sides[1], **sides[0]}, [*_places(sides[0]), *_places(sides[1])], f"{one} or {other}")
+        _require_keys(keys, [*_places(sides[0]), *_places(sides[1])], f"{one} or {other}")
         sides, plain = ([_held(side, keys) for side in group] for group in (sides, plain))
     rows = differences(*sides, *plain, follow=keys is not None)
     return [
         {"key": row.key, **{k: v for k, v in (("one", row.one), ("other", row.other)) if v is not ABSENT}}
         for row in rows
     ]
-
-
-def _resolve(stated: Stated) -> dict[str, Any]:
-    return resolve_plain(stated.config, _LATER)
 
 
 def _inherited_note(stated: Stated, tops: set[str]) -> dict[str, Any]:
@@ -123,7 +119,7 @@ def _normal(key: str) -> str:
 
 def _picked(content: dict[str, Any], keys: Iterable[str], name: str) -> dict[str, Any]:
     wanted = [_normal(key) for key in keys]
-    _require_keys(wanted, content, _places(content), name)
+    _require_keys(wanted, _places(content), name)
     return _held(content, wanted)
 
 
@@ -132,7 +128,7 @@ def _held(content: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: value for key in keys if (value := _at(content, key)) is not ABSENT}
 
 
-def _require_keys(keys: Iterable[str], content: dict[str, Any], known: Sequence[str], name: str) -> None:
+def _require_keys(keys: Iterable[str], known: Sequence[str], name: str) -> None:
     for key in keys:
         if key not in known:
             parent = key.rpartition("::")[0]

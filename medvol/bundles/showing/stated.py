@@ -12,9 +12,9 @@ from medvol.data.shards import Shards
 from medvol.networks import find_bundle, find_weights, weights_hash
 
 from ..identity import recipe, versions
-from ..inherit import inherited
+from ..inherit import fill_inherited
 from ..keys import config_problems, plain_values, suggest
-from ..opening import open_bundle, read_json
+from ..opening import OpenBundle, open_bundle, read_json
 
 __all__ = ["Stated", "state"]
 
@@ -96,23 +96,22 @@ def _of_bundle(bundle: str | Path, config: str, overrides: dict[str, Any]) -> St
                 f"only keys that something reads are expected, with values of their type; correct or leave out what is "
                 f"not; found: {'; '.join(problems)}"
             )
-    brought = _brought(opened.config, opened.original)
-    for key, value in brought.get("values", {}).items():
-        parser[key] = value
+    brought = _brought(opened)
     computed = {"bundle_root": opened.original["bundle_root"]} if "bundle_root" in opened.original else {}
     content = {key: value for key, value in opened.config.items() if key != "_meta_"}
     computed = {key: value for key, value in computed.items() if key not in overrides}
     return Stated(name, content, brought, None, computed, opened.original)
 
 
-def _brought(config: dict[str, Any], original: dict[str, Any]) -> dict[str, Any]:
-    if "weights" not in config:
+def _brought(opened: OpenBundle) -> dict[str, Any]:
+    """Fill in what the weights bring along, and return what that was."""
+    if "weights" not in opened.config:
         return {}
     try:
-        path = find_weights(config["weights"])
+        path = find_weights(opened.config["weights"])
     except (OSError, ValueError) as error:
-        return {"weights": config["weights"], "missing": str(error)}
-    values = inherited(config, original) if path is not None else {}
+        return {"weights": opened.config["weights"], "missing": str(error)}
+    values = fill_inherited(opened.parser, opened.original)
     return {"weights": None if path is None else str(path), "values": values}
 
 

@@ -71,8 +71,8 @@ def test_the_cost_in_sentences() -> None:
         "about 2 min 30 s in all: 300 x 0.42 s per step, 3 x 2 s per validation, 14 s more to prepare 16 cases that "
         "are not cached yet (5 tried)"
     )
-    assert memory == "peak memory 2048 MB"
-    assert disk == "disk 30 MB for the run, 50 MB more in the cache"
+    assert memory == "peak memory 2147 MB"
+    assert disk == "disk 31 MB for the run, 52 MB more in the cache"
 
 
 def test_warnings_do_not_stop_and_errors_do() -> None:

@@ -45,14 +45,14 @@ def test_a_training_is_tried_without_a_trace(
     assert multiprocessing.active_children() == []
     assert opened.parser.ref_resolver.items == {}, "nothing was built by the bundle's own parser"
 
-    assert (cost.steps_tried, cost.steps, cost.validations) == (3, 200, 3)
+    assert (cost.steps_tried, cost.steps, cost.validations) == (5, 200, 3), "fewer would leave less than three gaps"
     assert cost.seconds >= 200 * cost.seconds_per_step + 3 * cost.seconds_per_validation > 0
     assert cost.memory_bytes > 50e6
     assert cost.gpu_memory_bytes is None
     written = sum((run / name).stat().st_size for name in ("model.pt", "last.pt"))
     assert cost.run_bytes == pytest.approx(written, rel=0.1)
     assert json.loads(json.dumps(cost.as_dict()))["steps"] == 200
-    assert (cost.uncached, cost.seconds_preparing, cost.cache_bytes) == (0, 0.0, 0), "three steps show all three cases"
+    assert (cost.uncached, cost.seconds_preparing, cost.cache_bytes) == (0, 0.0, 0), "five steps show all three cases"
     assert len(list(Path(given["cache_dir"]).glob("*.pt"))) == 4
 
 
@@ -76,7 +76,7 @@ def test_an_evaluation_is_counted_in_cases(config: str, trained: dict[str, Path]
         "spacing": [1.0] * 3,
     }
     cost = estimate(open_bundle("unet_brats", config, given | {"roi_size": [16, 16, 16], "section": "training"}))
-    assert (cost.steps_tried, cost.steps, cost.validations) == (2, 3, 0)
+    assert (cost.steps_tried, cost.steps, cost.validations) == (3, 3, 0)
     assert cost.run_bytes > 0
     assert files(weights.parent) == before
 
@@ -134,3 +134,18 @@ def test_durations(seconds: float, text: str) -> None:
 
 def test_the_estimate_is_plain() -> None:
     assert set(Estimate.__dataclass_fields__) == set(Estimate(*range(12)).as_dict())
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (FileNotFoundError("no file /data/memory_study/case1.nii.gz"), False),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes"), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (MemoryError(), True),
+    ],
+)
+def test_memory_in_a_name_is_no_lack_of_it(error: Exception, is_memory: bool) -> None:
+    with pytest.raises(TrialError) as told, estimating._failing("a step"):
+        raise RuntimeError("failed to instantiate") from error
+    assert ("within the memory" in told.value.problem.expected) == is_memory

@@ -47,3 +47,9 @@ def test_what_cannot_be_told_hides_nothing_else(dataset: Path) -> None:
 def test_a_folder_of_images(dataset: Path) -> None:
     facts = bundle_facts(open_bundle("cpc3d", "inference", {"input_dir": str(dataset.parent)}))
     assert facts["data"] == "5 cases of a folder; channels flair, t1, t1ce, t2"
+
+
+def test_without_problems_the_facts_say_why_themselves(dataset: Path) -> None:
+    opened = open_bundle("cpc3d", overrides={"manifest": str(dataset), "filters": [8]})
+    assert bundle_facts(opened, has_problems=True)["network"] == "cannot be told, see the problems below"
+    assert "list index out of range" in bundle_facts(opened)["network"]

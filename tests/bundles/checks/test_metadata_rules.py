@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
+import medvol
 from medvol.bundles.checks import metadata_rules
 from medvol.bundles.checks.metadata_rules import REQUIRED, metadata_rule, versions_rule
 from medvol.bundles.opening import OpenBundle, open_bundle
@@ -64,3 +65,14 @@ def test_one_lack_is_told_once() -> None:
 def test_what_a_bundle_was_tested_with_is_a_warning() -> None:
     found = list(versions_rule(with_meta(pytorch_version="2.11.0", numpy_version="9.0")))
     assert [(p.expected, p.state) for p in found] == [("torch >= 2.11.0", "warning"), ("numpy >= 9.0", "warning")]
+
+
+def test_medvol_itself_may_run_from_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(package: str) -> str:
+        raise metadata_rules.PackageNotFoundError(package)
+
+    monkeypatch.setattr(metadata_rules, "version", absent)
+    assert list(versions_rule(with_meta(required_packages_version={"medvol": "0.0.1"}))) == []
+    (problem,) = versions_rule(with_meta(required_packages_version={"medvol": "9.0"}))
+    assert problem.found == medvol.__version__
+    assert problem.remedy == "update medvol to 9.0 or newer", "that name on PyPI is another project's"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from medvol.bundles.checks.rules import BEFORE_RUN, IN_CHECK, Problem, data_rule, keys_rule, problems_of, values_rule
+from medvol.bundles.checks.rules import BEFORE_RUN, IN_CHECK, data_rule, keys_rule, problems_of, values_rule
 from medvol.bundles.opening import OpenBundle, open_bundle
+from medvol.bundles.refusal import Problem
 
 
 def with_config(original: dict | None = None, **config: object) -> OpenBundle:
@@ -34,7 +35,7 @@ def test_rules_leave_the_bundle_as_it_is(overrides: Callable[..., dict], trained
 
 
 def test_errors_come_first() -> None:
-    problems = [Problem("a", "b", "c", state) for state in ("warning", "error", "warning", "error")]
+    problems = [Problem(name, "b", "c", state) for name in "ab" for state in ("warning", "error")]
     found = problems_of((lambda opened: iter(problems),), with_config())
     assert [problem.state for problem in found] == ["error", "error", "warning", "warning"]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,16 @@ import torch
 from ignite.engine import Engine, Events
 from monai.transforms import Compose, RandFlipd, ScaleIntensityd
 
-from medvol.bundles.checks.warmup import Preparation, case_seconds, peak_memory, prepare, step_seconds, tensor_bytes
+from medvol.bundles.checks import warmup
+from medvol.bundles.checks.warmup import (
+    Preparation,
+    case_seconds,
+    peak_memory,
+    prepare,
+    step_seconds,
+    tensor_bytes,
+    validation_seconds,
+)
 from medvol.data import StreamDataset, stream_loader
 
 
@@ -67,12 +77,33 @@ def test_the_first_two_steps_are_not_counted(
     assert len(seen) == len(ends)
 
 
-def test_an_evaluator_stops_after_two_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_of_three_cases_is_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(lambda engine, batch: None)
     engine.state.epoch_length = 7
     engine.run, run = lambda: run(range(7), max_epochs=1), engine.run
-    monkeypatch.setattr("medvol.bundles.checks.warmup.perf_counter", Clock(0, 3, 8))
-    assert case_seconds(engine) == (4.0, 7)
+    monkeypatch.setattr("medvol.bundles.checks.warmup.perf_counter", Clock(0, 9, 10, 13))
+    assert case_seconds(engine) == (9, 2.0, 7)
+
+
+def test_a_single_case_is_all_that_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(lambda engine, batch: None)
+    engine.state.epoch_length = 1
+    engine.run, run = lambda: run(range(1), max_epochs=1), engine.run
+    monkeypatch.setattr("medvol.bundles.checks.warmup.perf_counter", Clock(0, 9))
+    assert case_seconds(engine) == (9, 9, 1)
+
+
+def test_the_first_batch_of_a_validation_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Validator:
+        num_batches = 8
+
+        def run(self, trainer: object) -> None:
+            seen.append(self.num_batches)
+
+    seen: list[int] = []
+    monkeypatch.setattr("medvol.bundles.checks.warmup.perf_counter", Clock(0, 3))
+    assert validation_seconds(Validator(), None) == 12.0
+    assert seen == [1, 2]
 
 
 def test_shared_tensors_count_once() -> None:
@@ -80,5 +111,18 @@ def test_shared_tensors_count_once() -> None:
     assert tensor_bytes({"a": tensor, "b": [tensor, {"c": torch.zeros(1, dtype=torch.int64)}], "d": 3}) == 48
 
 
+def test_a_storage_is_saved_whole_and_once() -> None:
+    tensor = torch.zeros(10)
+    assert tensor_bytes([tensor, tensor[:4]]) == 40
+    assert tensor_bytes([tensor[:4], tensor[5:]]) == 40
+
+
 def test_memory_is_known_here() -> None:
     assert peak_memory() > 50e6
+
+
+def test_a_worker_that_has_ended_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = type("Child", (), {"pid": 2**22 + 1})  # above the largest id that Linux gives
+    here = type("Child", (), {"pid": os.getpid()})
+    monkeypatch.setattr("multiprocessing.active_children", lambda: [gone, here])
+    assert peak_memory() >= 1.9 * warmup._peak_of("self"), "the others still count"

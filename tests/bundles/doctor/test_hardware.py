@@ -98,6 +98,17 @@ def test_the_memory_of_a_container(
     assert said in found.text
 
 
+def test_memory_is_what_the_container_leaves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_hardware, "_CGROUPS", tmp_path)
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 4_000_000}[name])
+    assert doctor_hardware.memory() == 4096 * 4_000_000
+    (tmp_path / "memory.max").write_text("2000000000")
+    assert doctor_hardware.memory() == 2_000_000_000
+    monkeypatch.delattr("os.sysconf")
+    (tmp_path / "memory.max").unlink()
+    assert doctor_hardware.memory() is None
+
+
 def test_no_proc_no_cgroups_no_sysconf_no_shm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_hardware, "_CGROUPS", tmp_path / "none")
     monkeypatch.setattr(doctor_hardware, "_SHM", tmp_path / "none")

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from medvol.bundles.embedding import cases as embedding_cases
 from medvol.bundles.embedding.cases import count_voxels, find_cases
 
 
@@ -113,6 +114,16 @@ def test_what_is_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         find_cases(two, ["a", "b"], section="test")
 
 
+def test_a_folder_of_a_manifests_name_is_taken_by_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "hippocampus" / "q.nii.gz")
+    with pytest.raises(ValueError, match=r"write './hippocampus' for the folder"):
+        find_cases("hippocampus", ["t1"])
+    monkeypatch.setattr("os.sep", "\\")  # as on Windows, where './' works, too
+    monkeypatch.setattr(embedding_cases, "_is_manifest", lambda _: True)
+    assert find_cases("./hippocampus", ["t1"]).table["case"].tolist() == ["q"]
+
+
 def test_headers_tell_the_size_before_a_voxel_is_read(tmp_path: Path) -> None:
     file = save(tmp_path / "a.nii.gz", (10, 20, 30), (1.0, 2.0, 3.0))
     assert count_voxels({"image": [str(file)]}) == 6000
@@ -120,11 +131,11 @@ def test_headers_tell_the_size_before_a_voxel_is_read(tmp_path: Path) -> None:
     Image.new("L", (8, 4)).save(tmp_path / "p.png")
     assert count_voxels({"image": [str(tmp_path / "p.png")]}, (1.0, 1.0)) == 32
     several = save(tmp_path / "b.nii.gz", (4, 5, 6, 3))
-    with pytest.raises(ValueError, match=r"3 channels of shape .* where one is expected"):
+    with pytest.raises(ValueError, match=r"must hold one channel; found 3 of shape .*b\.nii\.gz; write one file"):
         count_voxels({"image": [str(several)]})
     assert count_voxels({"image": str(several), "channels": [2]}) == 120
     (tmp_path / "c.nii.gz").write_bytes(b"no")
     with pytest.raises(ValueError, match=r"c\.nii\.gz"):
         count_voxels({"image": [str(tmp_path / "c.nii.gz")]})
-    with pytest.raises(FileNotFoundError, match="no file"):
+    with pytest.raises(FileNotFoundError, match=r"must be an existing file; found no file .*d\.nii\.gz; correct"):
         count_voxels({"image": [str(tmp_path / "d.nii.gz")]})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from medvol.bundles.embedding.colors import MARKERS, OTHER, UNKNOWN, color_cases
+import numpy as np
+
+from medvol.bundles.embedding.colors import MARKERS, OTHER, UNKNOWN, color_cases, is_number
 from medvol.figures import COLORS
 
 
@@ -35,6 +37,16 @@ def test_many_numbers_get_a_scale() -> None:
 def test_few_numbers_and_truths_are_classes() -> None:
     assert [entry.text for entry in color_cases("n", [1.0, 2.0, 2.0], 3).legend] == ["2", "1"]
     assert color_cases("flag", [True, False] * 9, 18).limits is None
+
+
+def test_numbers() -> None:
+    assert is_number(range(8))
+    assert is_number([*np.arange(8), None])
+    assert is_number([*map(float, range(8)), 3])
+    assert not is_number(range(7))
+    assert not is_number([*range(9), True])
+    assert not is_number([*range(9), np.True_])
+    assert not is_number("abcdefghi")
 
 
 def test_a_class_called_unknown_is_not_an_unknown_one() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -158,6 +159,11 @@ def test_weights_are_the_newest_run_or_the_released_ones(
         embed(bundle, dataset, tmp_path / "out", {})
 
 
+def test_the_channels_of_the_weights_in_another_order_are_refused(embed_here: Callable) -> None:
+    with pytest.raises(SystemExit, match="leave --modalities out"):
+        embed_here(overrides={"modalities": ["t2", "t1ce", "t1", "flair"]})
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -232,28 +238,50 @@ def test_failing_images_can_be_left_out(
 
 def test_the_folder_must_take_files(embed_here: Callable, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OSError, match=r"--out must be a folder that takes files; found .*file"):
-        embed_here(out=tmp_path / "file")
+    for out in (tmp_path / "file", tmp_path / ("x" * 300)):
+        with pytest.raises(OSError, match=rf"--out must be a folder that takes files; found .*{out.name}"):
+            embed_here(out=out)
 
 
-@pytest.mark.parametrize("at", ["write_bytes", "replace"])
-def test_a_full_disk_leaves_the_old_result(
-    embed_here: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
-) -> None:
-    out = tmp_path / "out"
+def test_a_failed_call_leaves_no_empty_folder(embed_here: Callable, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        embed_here("no_such_thing", out=tmp_path / "deep" / "out")
+    assert not (tmp_path / "deep").exists()
+    (tmp_path / "mine").mkdir()  # not made by the call
+    with pytest.raises(FileNotFoundError):
+        embed_here("no_such_thing", out=tmp_path / "mine")
+    assert (tmp_path / "mine").is_dir()
+
+
+def old_result(out: Path) -> None:
     out.mkdir()
     for name in FILES:
         (out / name).write_text("old")
-    real, calls = getattr(Path, at), []
 
-    def full(path: Path, *arguments: object) -> object:
-        calls.append(path)
-        if at == "replace" or len(calls) == 3:
-            raise OSError(28, os.strerror(28))
-        return real(path, *arguments)
 
-    contents = dict.fromkeys(FILES, b"new")
-    monkeypatch.setattr(Path, at, full)
-    with pytest.raises(OSError, match=r"MB free; found .*No space left"):
-        module._write(out, contents)
-    assert {path.name: path.read_text() for path in out.iterdir()} == dict.fromkeys(FILES, "old")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_leaves_the_old_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    old_result(tmp_path / "out")
+    real = Path.replace
+
+    def full(path: Path, target: Path) -> Path:
+        if target.name == "map.html" and path.suffix == ".part":
+            raise OSError(number, os.strerror(number))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match=r"with 3\.0 MB free; found .*out .*; make room or give another one"):
+        module._write(tmp_path / "out", dict.fromkeys(FILES, bytes(1_000_000)))
+    assert {path.name: path.read_text() for path in (tmp_path / "out").iterdir()} == dict.fromkeys(FILES, "old")
+
+
+def test_what_cannot_be_replaced_leaves_the_old_result(embed_here: Callable, tmp_path: Path, folder: Path) -> None:
+    out = tmp_path / "out"
+    old_result(out)
+    (out / "map.png").unlink()
+    (out / "map.png").mkdir()
+    with pytest.raises(OSError, match=r"map\.png, map\.html can be replaced; found .*; move away") as raised:
+        embed_here(folder)
+    assert "MB free" not in str(raised.value)
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert all((out / name).read_text() == "old" for name in FILES if name != "map.png")

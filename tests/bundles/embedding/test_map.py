@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from medvol.bundles.embedding.colors import color_cases
-from medvol.bundles.embedding.map import Chart, draw_map, project, shorten
+from medvol.bundles.embedding.map import Chart, draw_map, project
 from medvol.bundles.embedding.spectrum import scaled
 
 
@@ -110,8 +110,3 @@ def test_a_scale_of_numbers_is_drawn() -> None:
         pixels = np.asarray(picture.convert("RGB")).astype(int)
     for end in ([0x44, 0x01, 0x54], [0xFD, 0xE7, 0x25]):
         assert (np.abs(pixels - end).max(2) < 3).sum() > 20  # the bar
-
-
-def test_shorten() -> None:
-    assert shorten("a\nb\x00c") == "a b c"
-    assert len(shorten("x" * 99)) == 32

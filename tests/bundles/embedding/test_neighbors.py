@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from medvol.bundles.embedding import neighbors as embedding_neighbors
+from medvol.bundles.embedding.colors import color_cases
 from medvol.bundles.embedding.neighbors import agreement, agreement_sentence, nearest
 from medvol.bundles.embedding.spectrum import scaled
 
@@ -54,12 +55,25 @@ def test_patients_with_one_case_do_not_ask_who_they_are() -> None:
     assert agreement(np.eye(2), ["a", "b"], ["a", "b"], same_patient=True) is None
 
 
-def test_numbers_are_compared_by_their_difference() -> None:
-    features = np.array([[0.0], [1.0], [10.0], [11.0]])
-    found = agreement(features, list("abcd"), [0.0, 1.0, 20.0, 22.0])
+@pytest.mark.parametrize("kind", [int, float])
+def test_numbers_are_compared_by_their_difference(kind: type) -> None:
+    features = np.array([[0.0], [1.0], [10.0], [11.0], [20.0], [21.0], [30.0], [31.0]])
+    values = [kind(value) for value in (0, 1, 20, 22, 40, 43, 60, 64)]
+    found = agreement(features, list("abcdefgh"), values)
     assert found.is_number
-    assert found.rate == pytest.approx((1 + 1 + 2 + 2) / 4)
-    assert found.chance == pytest.approx(np.mean([43 / 3, 41 / 3, 41 / 3, 45 / 3]))
+    assert color_cases("age", values, 8).limits == (0, 64)  # they are colored as what they are judged by
+    assert found.rate == pytest.approx((1 + 2 + 3 + 4) / 4)
+    far = np.abs(np.subtract.outer(values, values))
+    assert found.chance == pytest.approx(far.sum() / 56)
+
+
+@pytest.mark.parametrize("kind", [int, float])
+def test_few_numbers_are_classes(kind: type) -> None:
+    values = [kind(value) for value in (1, 1, 2, 2)]
+    found = agreement(np.array([[0.0], [1.0], [10.0], [11.0]]), list("abcd"), values)
+    assert not found.is_number
+    assert color_cases("grade", values, 4).limits is None
+    assert (found.rate, found.chance) == (1.0, pytest.approx(1 / 3))
 
 
 def test_equal_vectors_give_chance() -> None:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import server as server_of
 
 from medvol.bundles.fetching import addresses
-from medvol.bundles.fetching.addresses import Patience, check_address, open_address, shown, small_text
+from medvol.bundles.fetching.addresses import (
+    AgainError,
+    Patience,
+    check_address,
+    insist,
+    open_address,
+    shown,
+    small_text,
+)
 
 QUICK = Patience(tries=2, pause=0.0, connect=5, read=5)
 
@@ -72,7 +81,7 @@ def test_messages_hide_passwords_and_keys(server) -> None:
 
 
 def test_small_texts_are_small_and_text(server) -> None:
-    with pytest.raises(ValueError, match="at most 10 bytes"):
+    with pytest.raises(ValueError, match="at most 10 bytes; found more; correct"):
         small_text(server.put("a", "x" * 11), QUICK, largest=10)
     with pytest.raises(ValueError, match="UTF-8"):
         small_text(server.put("a", b"\xff"), QUICK)
@@ -80,6 +89,34 @@ def test_small_texts_are_small_and_text(server) -> None:
     assert small_text(server.put("a", "late", status=[500]), QUICK) == "late"
     with pytest.raises(OSError, match="the answer 500 in 2 tries"):
         small_text(server.put("a", "late", status=[500, 500]), QUICK)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("again", "waits"),
+    [(None, 1.0), ("7", 7.0), ("0", 1.0), ("3600", 60.0), ("Fri, 31 Dec 2199 23:59:59 GMT", 60.0), ("9" * 5000, 1.0),
+     ("Fri, 31 Dec 1999 23:59:59 GMT", 1.0), ("soon", 1.0), ("-5", 1.0)],
+)  # fmt: skip
+def test_a_busy_server_says_how_long_to_wait(
+    server, monkeypatch: pytest.MonkeyPatch, again: str | None, waits: float, status: int
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(addresses, "time", SimpleNamespace(sleep=waited.append))
+    assert small_text(server.put("a", "late", status=[status], again=again), Patience(tries=2)) == "late"
+    assert waited == [waits]
+
+
+def test_trying_again_waits_longer_each_time_and_not_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited, calls = [], []
+    monkeypatch.setattr(addresses, "time", SimpleNamespace(sleep=waited.append))
+
+    def attempt() -> None:
+        calls.append(1)
+        raise AgainError("busy")
+
+    with pytest.raises(AgainError, match="busy"):
+        insist(attempt, Patience(tries=5, longest=3.0))
+    assert (waited, len(calls)) == ([1.0, 2.0, 3.0, 3.0], 5)
 
 
 def test_a_certificate_nobody_knows_is_final(server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,10 +151,11 @@ def test_a_stale_zip_is_not_trusted(server) -> None:
 
 
 def test_a_wrong_hash_leaves_nothing(server) -> None:
-    address = serve(server, packages.zipped(NEW))
+    content = packages.zipped(NEW)
+    address = serve(server, content)
     with pytest.raises(ValueError, match=SHA256) as refused:
         fetch(address, sha256=SHA256, patience=QUICK)
-    assert packages.sha256(packages.zipped(NEW)) in str(refused.value)
+    assert packages.sha256(content) in str(refused.value)
     assert left() == {}
 
 

@@ -167,7 +167,46 @@ def test_a_record_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None
         put(tmp_path, packages.members("0.2.0"))
 
 
-@pytest.mark.parametrize("stop", [0, 1, 3, 5, 6, 7])
+@pytest.mark.parametrize("act", ["replace", "unlink", "open", "mkdir"])
+@pytest.mark.parametrize("failing", range(0, 12, 2))
+def test_a_failed_update_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, act: str, failing: int
+) -> None:
+    put(tmp_path, packages.members(evaluate_json="{}"))
+    new = packages.members("0.2.0", train_json='{"steps": 4}', model=NEW_MODEL) | {"docs/a/b/page.md": b"deep"}
+    aside = written(tmp_path / ".fetch/unpack-1/cpc3d", new)
+    before, calls, true = packages.tree(tmp_path / "cpc3d"), [], getattr(Path, act)
+
+    def fails(path: Path, *args: object, **kwargs: object) -> object:
+        if "cpc3d" in path.parts and ".fetch" not in path.parts and RECORD not in path.name:
+            calls.append(path)
+            if len(calls) == failing + 1 and not (act == "open" and path.suffix != ".part"):
+                raise OSError(28, "the disk is full")
+        return true(path, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, act, fails)
+        failed = False
+        try:
+            place(aside, tmp_path / "cpc3d", "two", "0.2.0")
+        except OSError:
+            failed = True
+    if failed:
+        assert packages.tree(tmp_path / "cpc3d") == before
+    else:
+        assert is_current(tmp_path / "cpc3d", "two")
+    put(tmp_path, new, "two", "0.2.0")
+    assert contents(tmp_path / "cpc3d") == new
+
+
+def test_new_pages_in_new_folders(tmp_path: Path) -> None:
+    put(tmp_path, packages.members())
+    new = packages.members("0.2.0", train_json='{"steps": 4}', model=NEW_MODEL) | {"docs/a/b/page.md": b"deep"}
+    put(tmp_path, new, "two", "0.2.0")
+    assert contents(tmp_path / "cpc3d") == new
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3, 4, 5, 6, 7, 10, 100])
 def test_stopped_anywhere_every_file_is_old_or_new_and_the_next_fetch_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
@@ -179,7 +218,7 @@ def test_stopped_anywhere_every_file_is_old_or_new_and_the_next_fetch_finishes(
 
     def step(real):
         def act(path: Path, *args: object, **kwargs: object) -> object:
-            if path.suffix != ".part":
+            if RECORD not in path.name:
                 moves["left"] -= 1
                 if moves["left"] < 0:
                     raise KeyboardInterrupt
@@ -190,9 +229,9 @@ def test_stopped_anywhere_every_file_is_old_or_new_and_the_next_fetch_finishes(
     with monkeypatch.context() as patched:
         patched.setattr(Path, "replace", step(replace))
         patched.setattr(Path, "unlink", step(unlink))
-        with pytest.raises(KeyboardInterrupt) if stop < 7 else contextlib.nullcontext():
+        with pytest.raises(KeyboardInterrupt) if stop < 100 else contextlib.nullcontext():
             put(tmp_path, new, "two", "0.2.0")
-    now = contents(tmp_path / "cpc3d")
+    now = {name: body for name, body in contents(tmp_path / "cpc3d").items() if Path(name).name[0] != "."}
     assert all(content in (old.get(name), new.get(name)) for name, content in now.items())
     # A newer package still: what is half of this one and half of the one before is all known to be fetched.
     last = packages.members("0.3.0", train_json='{"steps": 5}', model=LAST_MODEL) if stop % 2 else new

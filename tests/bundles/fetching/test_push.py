@@ -181,7 +181,7 @@ def test_without_the_library_or_a_token(hub: FakeHub, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "name", ["cpc3d", "a/b/c", "/b", "a/", "a b/c", "../c", "a/b--c", "a/-b", "https://h/a/b", "a/b."]
+    "name", ["cpc3d", "a/b/c", "/b", "a/", "a b/c", "../c", "a/b--c", "a/-b", "https://h/a/b", "a/b.", "a/b.git"]
 )
 def test_names_that_are_not_owner_and_name(hub: FakeHub, tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="owner/name"):

@@ -3,13 +3,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
+from medvol.bundles.packages import archive
 from medvol.bundles.packages.archive import add_to_index, archive_in, read_index, write_checksum
 
 
@@ -71,14 +74,44 @@ def test_the_index_keeps_the_other_bundles(tmp_path: Path) -> None:
             "two": {"version": "0.1.0", "file": "two-0.1.0.zip", "sha256": "bb", "size": 2},
         }
     }
-    assert [path.name for path in tmp_path.iterdir()] == ["index.json"]
+    assert [path.name for path in tmp_path.iterdir() if path.name != ".index.lock"] == ["index.json"]
+
+
+def test_the_lock_lies_in_the_folder_and_others_may_take_it(tmp_path: Path) -> None:
+    old = os.umask(0o022)
+    try:
+        add_to_index(tmp_path, "one", "0.1.0", "one-0.1.0.zip", "aa", 1)
+    finally:
+        os.umask(old)
+    left = tmp_path / ".index.lock"
+    assert not left.exists() or left.stat().st_mode & 0o666 == 0o666
+
+
+def test_a_folder_that_takes_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "not yours")
+
+    monkeypatch.setattr(archive.FileLock, "acquire", refuse)
+    with pytest.raises(OSError, match=r"must be a folder that takes files; found .*not yours; give another --out"):
+        add_to_index(tmp_path, "one", "0.1.0", "one-0.1.0.zip", "aa", 1)
+
+
+def test_two_packs_take_the_same_lock(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".index.lock"):
+        done = threading.Thread(target=add_to_index, args=(tmp_path, "one", "1", "f", "s", 1))
+        done.start()
+        done.join(0.2)
+        assert done.is_alive()
+        assert not (tmp_path / "index.json").exists()
+    done.join(5)
+    assert (tmp_path / "index.json").is_file()
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"bundles": []}', "{}", "null"])
 def test_another_file_is_no_index_and_is_not_overwritten(tmp_path: Path, content: str) -> None:
     (tmp_path / "index.json").write_text(content)
     for call in (lambda: read_index(tmp_path / "index.json"), lambda: add_to_index(tmp_path, "b", "1", "f", "s", 1)):
-        with pytest.raises(ValueError, match=r"must be an index.*correct or remove it"):
+        with pytest.raises(ValueError, match=r"must (be JSON|hold a JSON object|hold an object 'bundles'); found "):
             _raises(call)
     assert (tmp_path / "index.json").read_text() == content
 

@@ -44,7 +44,7 @@ def test_a_card_says_everything(bundle: str, trained: dict[str, Path]) -> None:
         assert text in card, text
     origin = "cpc3d, run" if bundle == "unet_brats" else "random weights"
     assert f"| started from | {origin}" in card
-    assert ("hd95` are in millimetres" in card) == (bundle != "cpc3d")
+    assert ("hd95` are in millimeters" in card) == (bundle != "cpc3d")
 
 
 def test_a_card_is_the_same_text_from_anywhere(
@@ -104,7 +104,7 @@ def test_weights_without_a_passport_and_none_at_all_are_refused(tmp_path: Path) 
     (tmp_path / "model.pt").write_bytes(b"")
     with pytest.raises(FileNotFoundError, match=r"passport of the weights; found none at .*; copy passport\.json"):
         model_card(tmp_path / "model.pt")
-    with pytest.raises(FileNotFoundError, match=r"weights; found none; name a file"):
+    with pytest.raises(FileNotFoundError, match=r"weights; found 'none'; name a file"):
         model_card("none")
     with pytest.raises(FileNotFoundError, match="existing file"):
         model_card(tmp_path / "gone.pt")

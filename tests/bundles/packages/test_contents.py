@@ -8,7 +8,8 @@ from pathlib import Path
 import packages
 import pytest
 
-from medvol.bundles.packages.contents import check_contents
+from medvol.bundles.packages import contents
+from medvol.bundles.packages.contents import check_contents, is_bundle_name
 
 
 def bundle(tmp_path: Path, files: dict[str, bytes]) -> Path:
@@ -77,3 +78,22 @@ def test_large_files_that_agree(tmp_path: Path) -> None:
     for value in (packages.sha256(packages.MODEL), ""):
         text = json.dumps({"large_files": [{**entry, "hash_val": value}]})
         check_contents(bundle(tmp_path, packages.members() | {"large_files.yml": text.encode()}))
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("cpc3d", True), ("b" * 64, True), ("b" * 65, False), ("CON", False), ("com1", False), ("com1x", True),
+     ("a.b", False), ("", False), ("-a", False), ("a/b", False)],
+)  # fmt: skip
+def test_names_that_every_system_takes_for_a_folder(name: str, good: bool) -> None:
+    assert is_bundle_name(name) is good
+
+
+def test_the_weights_are_read_once_for_their_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = packages.members()
+    digest = packages.sha256(files["models/model.pt"])
+    large = f"large_files:\n- {{path: models/model.pt, url: 'https://h/m', hash_type: sha256, hash_val: {digest}}}"
+    read, true = [], contents.checksum
+    monkeypatch.setattr(contents, "checksum", lambda file: read.append(file) or true(file))
+    check_contents(bundle(tmp_path, files | {"large_files.yml": large.encode()}))
+    assert len(read) == 1

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from monai.networks.nets import DynUNet
 
-from medvol.bundles.packages.data_format import fitted_metadata
+from medvol.bundles.export import _factor
+from medvol.bundles.packages.data_format import fitted_metadata, multiple
 from medvol.networks import Encoder
 
 ROOT = Path(__file__).parents[3] / "bundles"
@@ -45,6 +46,15 @@ def test_names_of_other_output_channels_go() -> None:
     pred = pred["network_data_format"]["outputs"]["pred"]
     assert pred["num_channels"] == 2
     assert "channel_def" not in pred
+
+
+@pytest.mark.parametrize(
+    ("entry", "found"),
+    [("8*n", 8), (" 8*n ", 8), ("16 * n", 16), ("n", None), ("*", None), (8, None)],
+)
+def test_one_reading_of_multiples(entry: object, found: int | None) -> None:
+    assert multiple(entry) == found
+    assert _factor(entry) == (found or (-entry if isinstance(entry, int) else 1))
 
 
 def test_a_network_that_nothing_passes_is_refused() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 import zipfile
@@ -15,6 +16,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from medvol.bundles.packages import archive
+from medvol.bundles.packages.archive import read_index
 from medvol.bundles.packages.pack import Packed, pack
 from medvol.networks import Encoder, read_weights
 from medvol.passport import read_passport
@@ -48,7 +50,12 @@ def test_what_is_written(bundle: Path, tmp_path: Path) -> None:
     content = packed.file.read_bytes()
     assert packed.file.name == "cpc3d-0.1.0.zip"
     assert (packed.sha256, packed.size) == (hashlib.sha256(content).hexdigest(), len(content))
-    assert sorted(tree(tmp_path / "out")) == ["cpc3d-0.1.0.zip", "cpc3d-0.1.0.zip.sha256", "index.json"]
+    names = set(tree(tmp_path / "out")) - {".index.lock"}
+    assert sorted(names) == [
+        "cpc3d-0.1.0.zip",
+        "cpc3d-0.1.0.zip.sha256",
+        "index.json",
+    ]
     assert (tmp_path / "out" / "cpc3d-0.1.0.zip.sha256").read_text() == f"{packed.sha256}  cpc3d-0.1.0.zip\n"
     entry = {"version": "0.1.0", "file": "cpc3d-0.1.0.zip", "sha256": packed.sha256, "size": packed.size}
     assert json.loads((tmp_path / "out" / "index.json").read_text()) == {"bundles": {"cpc3d": entry}}
@@ -57,6 +64,26 @@ def test_what_is_written(bundle: Path, tmp_path: Path) -> None:
     folder = unpacked(packed, tmp_path / "dl")
     assert (folder / "models" / "model.pt").read_bytes() == (bundle / "eval" / "mine" / "model.pt").read_bytes()
     assert not [path for path in folder.rglob("*") if path.is_symlink() or path.name.startswith((".", "last", "eval"))]
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "found"),
+    [
+        ("inference.json", '"nonzero": true', '"nonzero": false', "another preparation of images in inference.json"),
+        ("train.json", '"dataset_dir": null', '"dataset_dir": "/data/hans"', "the place '/data/hans' at 'dataset_dir'"),
+        ("eval/mine/passport.json", '"where": null', '"where": "patient > 3"', "over patients"),
+        ("eval/mine/run.json", '"hash": "', '"hash": "0', "in the folder of run 0"),
+    ],
+)
+def test_what_does_not_fit_or_is_private_stays_here(
+    bundle: Path, tmp_path: Path, file: str, old: str, new: str, found: str
+) -> None:
+    text = (bundle / file).read_text(encoding="utf-8")
+    assert old in text
+    (bundle / file).write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(ValueError, match=re.escape(found)):
+        pack(bundle, tmp_path / "out", run="mine")
+    assert not (tmp_path / "out").exists()
 
 
 def test_packing_twice_gives_the_same_bytes(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,8 +245,23 @@ def test_invalid_metadata_are_refused(key: str, value: object, message: str, bun
     metadata["changelog"] = {str(metadata["version"]): "all"}
     (bundle / "metadata.json").write_text(json.dumps(metadata))
     if key == "version":
-        with pytest.raises(ValueError, match=r"must be like 0\.1\.0; found '\.\./\.\./evil'"):
+        with pytest.raises(ValueError, match=r"must be like 0\.1\.0.*; found '\.\./\.\./evil'"):
             pack(bundle, tmp_path / "out", run="mine")
+
+
+@pytest.mark.parametrize("name", ["con", "Aux", "lpt1", "b" * 65, "-b", "a.b"])
+def test_a_name_that_fetch_would_refuse_is_refused(bundle: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=r"a bundle's name must be .*; found '.*'; rename"):
+        pack(bundle.rename(tmp_path / name), tmp_path / "out", run="mine")
+
+
+@pytest.mark.parametrize("version", ["1" * 65, 1, "1 0", ""])
+def test_a_version_that_fetch_would_refuse_is_refused(bundle: Path, tmp_path: Path, version: object) -> None:
+    metadata = json.loads((bundle / "metadata.json").read_text(encoding="utf-8"))
+    metadata |= {"version": version, "changelog": {str(version): "all"}}
+    (bundle / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match=r"version"):
+        pack(bundle, tmp_path / "out", run="mine")
 
 
 def test_a_name_in_which_monai_sees_a_version_is_refused(bundle: Path, tmp_path: Path) -> None:
@@ -227,7 +269,7 @@ def test_a_name_in_which_monai_sees_a_version_is_refused(bundle: Path, tmp_path:
         pack(bundle.rename(tmp_path / "moco_v3"), tmp_path / "out", run="mine")
 
 
-@pytest.mark.parametrize("place", ["archive_in", "release_files", "write_checksum"])
+@pytest.mark.parametrize("place", ["archive_in", "replace_together", "write_checksum"])
 def test_an_interrupted_pack_leaves_what_was_there(
     place: str, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,13 +292,18 @@ def test_an_interrupted_pack_leaves_what_was_there(
         assert zipfile.ZipFile(out / "cpc3d-0.1.0.zip").testzip() is None
         before.pop("cpc3d-0.1.0.zip"), after.pop("cpc3d-0.1.0.zip")
     assert after == before
+    monkeypatch.undo()
+    again = pack(bundle, out, run="mine")
+    assert (out / "cpc3d-0.1.0.zip.sha256").read_text() == f"{again.sha256}  cpc3d-0.1.0.zip\n"
+    assert hashlib.sha256(again.file.read_bytes()).hexdigest() == again.sha256
+    assert read_index(out / "index.json")["cpc3d"]["sha256"] == again.sha256
 
 
 def test_a_broken_index_is_refused_before_anything_is_written(bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "index.json").write_text("{")
-    with pytest.raises(ValueError, match="must be an index"):
+    with pytest.raises(ValueError, match="must be JSON"):
         pack(bundle, out, run="mine")
     assert tree(out) == {"index.json": b"{"}
     assert not (bundle / "models").exists()

@@ -48,7 +48,7 @@ def test_nothing_overlaps_or_is_cut_off() -> None:
         across = min(one.x1, other.x1) - max(one.x0, other.x0)
         along = min(one.y1, other.y1) - max(one.y0, other.y0)
         assert min(across, along) <= 1.0, (one, other)
-    assert page.figure.axes[2].get_title().endswith("…")
+    assert page.figure.axes[2].get_title().endswith("...")
     assert len(page.figure.axes) == 5
 
 
@@ -62,6 +62,22 @@ def test_equal_pages_are_equal_bytes() -> None:
     first = png()
     assert first == png()
     assert Image.open(io.BytesIO(first)).size[0] == 100
+
+
+def test_any_word_is_drawn_as_it_stands() -> None:
+    def png(words: str) -> bytes:
+        page = Page(3.0)
+        page.row([(1.0, 0.5)], [words], left=words)
+        page.text(words)
+        page.legend([line(words, "red")])
+        content = page.png(dpi=50)
+        for text in (page.figure.texts[-1], page.figure.axes[0].title, *page.figure.legends[0].get_texts()):
+            assert not text.get_parse_math()
+        return content
+
+    assert png("a$^$b")[1:4] == b"PNG"  # no formula that matplotlib knows
+    assert png("患者")[1:4] == b"PNG"  # not in the font: no warning, which is an error here
+    assert png("$x$") != png("x")
 
 
 def test_the_room_of_a_row_is_what_its_panels_take() -> None:

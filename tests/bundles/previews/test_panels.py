@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from medvol.bundles.previews.geometry import Cut
-from medvol.bundles.previews.panels import axis_name, fitted, gray_range, line, patch, titled
+from medvol.bundles.previews.panels import axis_name, fitted, line, patch, titled
 
 
 def test_panels_keep_their_proportions() -> None:
     sizes = fitted([(80.0, 100.0), (80.0, 60.0)], width=10.0, height=2.0)
     assert sizes == [pytest.approx((1.6, 2.0)), pytest.approx((1.6, 1.2))]
     assert sum(width for width, _ in fitted([(80.0, 10.0)] * 3, width=9.0, height=5.0)) == pytest.approx(9.0)
-
-
-def test_gray_scales_are_shared_and_survive_odd_values() -> None:
-    assert gray_range([np.linspace(0, 1, 1001), np.array([np.nan, np.inf])]) == pytest.approx((0.005, 0.995))
-    assert gray_range([np.array([np.nan])]) == (0.0, 1.0)
 
 
 def test_words() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 import curved
 import numpy as np
 import pytest
+from monai.bundle import ConfigParser
 from PIL import Image
 
 from medvol.bundles import refusal
 from medvol.bundles.previews import page
+from medvol.bundles.previews import preview as preview_module
 from medvol.bundles.previews.preview import preview
 
 
@@ -155,6 +157,13 @@ def test_a_config_without_a_data_set_is_refused(tmp_path) -> None:
     (tmp_path / "own" / "train.json").write_text('{"steps": 3, "run": ["$@steps"]}', encoding="utf-8")
     with pytest.raises(refusal.GuardError, match=r"(?s)a data set in train.json.*the keys steps, run.*--config"):
         preview(tmp_path / "own", tmp_path / "a.png")
+
+
+def test_a_network_that_cannot_be_imported_is_none_to_predict_with(tmp_path, monkeypatch) -> None:
+    (tmp_path / "broken_network.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    for target in ("broken_network.Net", "no_such_module.Net", "torch.nn.Linear"):
+        assert preview_module._predictor(ConfigParser({"network": {"_target_": target}})) is None
 
 
 def test_a_synthetic_stand_in_for_the_hippocampus(tmp_path, overrides, pages) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,35 @@ def test_a_macro_that_leads_nowhere_is_said(macro: str, tmp_path: Path, monkeypa
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="must lead to a place"):
         resolve_plain({"a": {"b": macro}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$len([0] * 100000000)",
+        "$[0] * 100000000",
+        "$10 * ([[0] * 200] * 200)",
+        "$'x' * 100000000",
+        "$'%0100000000d' % 1",
+        "$round(3, -100000000)",
+        "$9999999999 * 9999999999 * 9999999999",
+        "$9 ** 9 ** 9",
+        "$@many + @many",
+        "$@tens",
+    ],
+)
+def test_nothing_large_is_computed(text: str) -> None:
+    tens = {f"t{i}": [f"@t{i + 1}"] * 10 for i in range(6)} | {"t6": 0}
+    config = {"x": text, "many": [0] * 6000, **tens, "tens": "@t0"}
+    tracemalloc.start()
+    try:
+        shown = resolve_plain(config)["x"]
+        assert tracemalloc.get_traced_memory()[1] < 50e6
+    finally:
+        tracemalloc.stop()
+    assert shown.startswith("$")
+
+
+def test_the_usual_arithmetic_is_computed() -> None:
+    config = {"f": [8, 16], "a": "$[3] * len(@f)", "b": "$2 * [@f[0] // 3]", "c": "$round(7 / 3, 2)", "d": "$7 % 4"}
+    assert list(resolve_plain(config).values())[1:] == [[3, 3], [2, 2], 2.33, 3]
