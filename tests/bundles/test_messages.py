@@ -251,7 +251,7 @@ CASES: list[tuple[str, str, Break, str, str, str]] = [
     ("dead link", C, dead_link, "logging.conf", "nothing at ../logging.conf", "copy the bundle whole"),
 ]  # fmt: skip
 WARNINGS: list[tuple[str, str, Break, str, str, str]] = [
-    ("text for a link", C, text_for_a_link, "a link to ../train.json", "without symbolic links", "core.symlinks"),
+    ("text for a link", C, text_for_a_link, "links to the files above", "without symbolic links", "core.symlinks"),
     ("newer torch", C, meta(pytorch_version="77.0"), "torch >= 77.0", "2.", "nothing, or"),
     ("no passport", U, without_passport, "passport", "none at", "copy passport.json"),
 ]  # fmt: skip

@@ -107,6 +107,9 @@ def _budget(opened: OpenBundle) -> str:
     config = opened.config
     if "steps" not in config:
         return ""
+    counts = [config["steps"], config.get("batch_size", 1), config.get("accumulation_steps") or 1]
+    if not all(type(count) is int and count > 0 for count in counts):
+        raise ValueError(f"steps and batches of whole numbers above 0 are expected; found {counts}")
     batch = config.get("batch_size", 1) * (config.get("accumulation_steps") or 1)
     every = config.get("eval_every_examples")
     validation = "at the end only" if every is None else f"every {every} examples"

@@ -44,6 +44,7 @@ def places_rule(opened: OpenBundle) -> Iterator[Problem]:
 
 def links_rule(opened: OpenBundle) -> Iterator[Problem]:
     """The files in ``configs/`` are links or real files, not the texts that a system without links makes of links."""
+    texts = []
     for file in sorted((opened.folder / "configs").glob("*")):
         if file.is_symlink():
             if not file.exists():
@@ -54,13 +55,15 @@ def links_rule(opened: OpenBundle) -> Iterator[Problem]:
             continue
         text = file.read_text(encoding="utf-8", errors="replace").strip()
         if re.fullmatch(r"\.\./[\w.-]+", text):
-            yield Problem(
-                f"configs/{file.name} to be a link to {text}",
-                f"a file that holds the text {text!r}: the copy was made without symbolic links",
-                f"use {opened.folder.name}/{file.name}, which is whole; or clone again after 'git config --global "
-                "core.symlinks true'",
-                "warning",
-            )
+            texts.append(file.name)
+    if texts:
+        yield Problem(
+            f"links to the files above in configs/: {', '.join(texts)}",
+            "files that hold a link's text: the copy was made without symbolic links",
+            f"use {opened.folder.name}/{texts[-1]} and the like, which are whole; or clone again after 'git config "
+            "--global core.symlinks true'",
+            "warning",
+        )
 
 
 def room_problems(folder: Path, needed: int, what: str, remedy: str) -> Iterator[Problem]:
