@@ -64,7 +64,7 @@ def place(unpacked: Path, target: Path, package: str, version: str) -> Plan:
         return Plan(put=files)
     _check_target(target)
     before = read_record(target)
-    plan = plan_changes(target, hashes, before)
+    plan = plan_changes(target, hashes, before, unpacked)
     if plan.refused:
         raise ValueError(
             f"{target} must not lose what was made there; found configs or weights that are neither the package's nor "
@@ -82,7 +82,9 @@ def place(unpacked: Path, target: Path, package: str, version: str) -> Plan:
             order = sorted(plan.put, key=lambda file: (_LAST.index(file) if file in _LAST else -1, file))
             replace_together({target / f: unpacked / f for f in order}, [target / f for f in plan.removed])
         except BaseException:
-            if plan_changes(target, hashes, before) == plan:  # everything is there again, so the record is, too
+            if (
+                plan_changes(target, hashes, before, unpacked) == plan
+            ):  # everything is there again, so the record is, too
                 _write_record(target, before) if before else (target / RECORD).unlink()
             raise
     record = _record(target, hashes, package, version, whole=before.get("whole", False))
@@ -91,13 +93,14 @@ def place(unpacked: Path, target: Path, package: str, version: str) -> Plan:
     return plan
 
 
-def plan_changes(target: Path, hashes: dict[str, str], before: dict) -> Plan:
+def plan_changes(target: Path, hashes: dict[str, str], before: dict, unpacked: Path) -> Plan:
     """Decide, without changing anything, what happens to each file.
 
     Args:
         target: the bundle's folder.
         hashes: SHA-256 of every file of the package, by path.
         before: the record of the fetch before, ``{}`` where there was none.
+        unpacked: the unpacked bundle.
     """
     plan, known = Plan(), before.get("files", {})
     for file, digest in hashes.items():
@@ -112,6 +115,8 @@ def plan_changes(target: Path, hashes: dict[str, str], before: dict) -> Plan:
             plan.refused.append(file)
         elif (found := checksum(there)) != digest:
             changed = found not in known.get(file, [])
+            if changed and _kind(file) == "config" and _differ_in_weights_alone(there, unpacked / file):
+                continue
             (plan.put if not changed else plan.kept if _kind(file) == "text" else plan.refused).append(file)
     for file in sorted(set(known) - set(hashes)):
         there = target / file
@@ -174,6 +179,15 @@ def _stands_for_another(there: Path, file: str, hashes: dict[str, str]) -> bool:
         return there.readlink().as_posix() == f"../{name}"
     # Without links, git writes where one leads as the text of a file.
     return there.is_file() and there.stat().st_size < 300 and there.read_bytes().strip() == f"../{name}".encode()
+
+
+def _differ_in_weights_alone(one: Path, other: Path) -> bool:
+    """Whether two configs are the same but for which weights they name: a package its own, a clone its newest run."""
+    try:
+        contents = [json.loads(file.read_text(encoding="utf-8")) for file in (one, other)]
+        return len({json.dumps({**content, "weights": None}, sort_keys=True) for content in contents}) == 1
+    except (ValueError, TypeError):
+        return False
 
 
 def _kind(file: str) -> str:

@@ -112,6 +112,20 @@ def test_a_changed_config_or_changed_weights_stop_an_update(tmp_path: Path, file
     assert packages.tree(tmp_path) == before
 
 
+def test_a_config_that_names_other_weights_alone_is_left_as_it_is(tmp_path: Path) -> None:
+    theirs, ours = '{"weights": "own", "steps": 3}', b'{"steps": 3,\n "weights": "cpc3d@latest"}'
+    folder = written(tmp_path / "cpc3d", packages.members(inference_json=theirs) | {"inference.json": ours})
+    (folder / "configs/inference.json").unlink()
+    (folder / "configs/inference.json").symlink_to("../inference.json")
+    (folder / "models/model.pt").unlink()
+    plan = put(tmp_path, packages.members(inference_json=theirs))
+    assert plan.put == ["models/model.pt"]
+    assert (folder / "inference.json").read_bytes() == ours
+    (folder / "inference.json").write_bytes(b'{"steps": 4, "weights": "cpc3d@latest"}')
+    with pytest.raises(ValueError, match=r"inference\.json; nothing was changed"):
+        put(tmp_path, packages.members("0.2.0", inference_json=theirs), "two")
+
+
 def test_changed_pages_stay(tmp_path: Path) -> None:
     put(tmp_path, packages.members() | {"docs/more.md": b"more"})
     folder = written(tmp_path / "cpc3d", {"README.md": b"mine", "docs/more.md": b"mine, too"})
