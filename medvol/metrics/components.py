@@ -45,16 +45,17 @@ class Components:
         """Return the variance of the grand mean and its degrees of freedom (Satterthwaite).
 
         ``v = (MS_seed + MS_patient - MS_residual) / (S P)``, ``df = v^2 / sum((MS_i / (S P))^2 / df_i)``
-        (Satterthwaite, Biometrics Bulletin 2, 1946). A ``v`` that is not positive is replaced by the larger of the
-        first two terms alone, with its own degrees of freedom.
+        (Satterthwaite, Biometrics Bulletin 2, 1946). A ``v`` that is not positive, or that has fewer degrees of
+        freedom than the smaller of the first two terms, is a small rest of large terms that cancel: it is replaced by
+        the larger of the first two terms alone, with the fewer of their two degrees of freedom.
         """
         parts = np.array(self.mean_squares) / (self.seeds * self.patients)
         degrees = np.array(self.degrees, dtype=np.float64)
         variance = parts[0] + parts[1] - parts[2]
-        if variance > 0:
-            return float(variance), float(variance**2 / (parts**2 / degrees).sum())
-        larger = int(parts[1] > parts[0])
-        return float(parts[larger]), float(degrees[larger])
+        fewest = float(degrees[:2].min())
+        df = float(variance**2 / (parts**2 / degrees).sum()) if variance > 0 else 0.0
+        # A sum of mean squares has at least the degrees of freedom of one of them; fewer come only from the minus sign.
+        return (float(variance), df) if df >= fewest else (float(parts[:2].max()), fewest)
 
 
 def crossed_components(differences: ArrayLike) -> Components:

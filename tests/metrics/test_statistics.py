@@ -31,18 +31,20 @@ def test_treating_seeds_as_fixed_would_not_cover() -> None:
     assert np.mean(hits) < 0.7
 
 
-def test_against_the_sums_of_squares_written_out() -> None:
-    d = np.random.default_rng(1).normal(size=(3, 4))
+@pytest.mark.parametrize(("spread", "cancels"), [(0.0, True), (3.0, False)])
+def test_against_the_sums_of_squares_written_out(spread: float, cancels: bool) -> None:
+    random = np.random.default_rng(1)
+    d = random.normal(size=(3, 4)) + spread * random.normal(size=4)
     g = d.mean()
     ms_s = sum(4 * (d[s].mean() - g) ** 2 for s in range(3)) / 2
     ms_p = sum(3 * (d[:, p].mean() - g) ** 2 for p in range(4)) / 3
     ms_r = sum((d[s, p] - d[s].mean() - d[:, p].mean() + g) ** 2 for s in range(3) for p in range(4)) / 6
     v = (ms_s + ms_p - ms_r) / 12
     got = crossed_interval(d)
-    if v > 0:
-        df = v**2 / ((ms_s / 12) ** 2 / 2 + (ms_p / 12) ** 2 / 3 + (ms_r / 12) ** 2 / 6)
-    else:
-        v, df = max((ms_s / 12, 2), (ms_p / 12, 3))
+    df = v**2 / ((ms_s / 12) ** 2 / 2 + (ms_p / 12) ** 2 / 3 + (ms_r / 12) ** 2 / 6) if v > 0 else 0
+    assert (df < 2) == cancels  # both ways of the formula are seen
+    if cancels:
+        v, df = max(ms_s / 12, ms_p / 12), 2
     assert got.mean == pytest.approx(g)
     assert got.high - got.mean == pytest.approx(stats.t.ppf(0.975, df) * v**0.5)
 
