@@ -65,12 +65,17 @@ def fill_inherited(parser: ConfigParser, original: dict[str, Any]) -> dict[str, 
     return values
 
 
-def results_dir(weights: str, name: str) -> str:
+def results_dir(weights: str, name: str, corruption: str | None = None, severity: int = 1) -> str:
     """Return the folder for results beside a weights file: ``<folder of the weights>/<name>``.
+
+    Scores of corrupted images get a folder of their own, ``<name>-<corruption>-<severity>``.
 
     Args:
         weights: a path or a weights name such as ``"unet_brats@latest"``.
         name: the folder's name, such as the evaluated section.
+        corruption: how the images were corrupted, or None.
+        severity: how severely.
     """
     path = find_weights(weights)
-    return str((Path.cwd() if path is None else path.parent) / name)
+    folder = f"{name}-{corruption}-{severity}" if corruption else name
+    return str((Path.cwd() if path is None else path.parent) / folder)

@@ -45,6 +45,8 @@ def test_without_a_passport_nothing_is_taken(weights: str) -> None:
 
 def test_results_lie_beside_the_weights(weights: str) -> None:
     assert results_dir(weights, "test") == str(Path(weights).parent / "test")
+    assert results_dir(weights, "test", None, 3) == str(Path(weights).parent / "test")
+    assert results_dir(weights, "test", "noise", 3) == str(Path(weights).parent / "test-noise-3")
 
 
 def test_a_config_is_filled_as_the_guard_fills_it(weights: str) -> None:
