@@ -9,7 +9,7 @@ import json
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .datalist import SECTIONS, item_files, require
+from .datalist import SECTIONS, item_files
 from .files import size_and_time
 from .manifest import Manifest, data_root
 from .splits import subset_patients
@@ -115,7 +115,7 @@ class LargeManifest(Manifest):
         modalities: Sequence[str] | str | None = None,
         num_patients: int | str | None = None,
         subset_seed: int = 0,
-        labelled: bool | None = None,
+        labelled: bool | Collection[str] | None = None,
         balanced: bool = False,
         where: str | None = None,
     ) -> Items:
@@ -123,9 +123,11 @@ class LargeManifest(Manifest):
         wanted, rows = self._channels(modalities), self._rows(section)
         places = np.arange(len(rows), dtype=np.int64)
         if labelled:
-            places = places[rows.column("label").is_valid().to_numpy()]
-            found = len(places) or not len(rows)
-            require(found, f"'{section}' of manifest '{self.name}'", "items with a label", "no label")
+            asked = self._asked_targets(labelled)
+            known = [pc.struct_field(rows.column("targets"), name).is_valid().to_numpy() for name in sorted(asked)]
+            known = known if asked else [rows.column("label").is_valid().to_numpy()]
+            places = places[np.logical_or.reduce(known)]
+            self._require_labelled(bool(len(places) or not len(rows)), section, asked)
         if where:
             places = _where(rows, places, where, f"'{section}' of manifest '{self.name}'")
         if num_patients not in (None, "all"):

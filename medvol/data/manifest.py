@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +29,7 @@ from .datalist import (
     require,
 )
 from .files import checksum, is_there, size_and_time, state
+from .manifest_places import find_manifest
 from .splits import subset_patients
 
 
@@ -151,7 +151,7 @@ class Manifest:
         modalities: Sequence[str] | str | None = None,
         num_patients: int | str | None = None,
         subset_seed: int = 0,
-        labelled: bool | None = None,
+        labelled: bool | Collection[str] | None = None,
         balanced: bool = False,
         where: str | None = None,
     ) -> list[dict[str, Any]]:
@@ -163,7 +163,7 @@ class Manifest:
             num_patients: size of the patient subset, None or ``"all"`` for no subset. Subsets of one seed are nested.
             subset_seed: seed of the subset.
             labelled: True keeps only items with a label, False takes the label away from every item, None
-                does neither.
+                does neither; names of targets keep only items of which at least one of these is known.
             balanced: draw the subset in the shares of the items' ``group``.
             where: keeps only items for which this expression over their columns is true, before the subset is drawn;
                 see :func:`medvol.data.where.select`.
@@ -180,9 +180,11 @@ class Manifest:
             FileNotFoundError: a file of a returned item is missing.
         """
         wanted = self._channels(modalities)
+        asked = self._asked_targets(labelled)
         rows = [item for item in self._rows(section) if labelled is not True or "label" in item]
+        rows = [item for item in rows if not asked or asked & item.get("targets", {}).keys()]
         if labelled and self._rows(section):
-            require(bool(rows), f"'{section}' of manifest '{self.name}'", "items with a label", "no label")
+            self._require_labelled(bool(rows), section, asked)
         if where:
             from .where import select  # pandas loads only where it is used
 
@@ -236,6 +238,20 @@ class Manifest:
                     f"{did_you_mean(str(modality), self.modalities)}"
                 )
         return [self.modalities.index(modality) for modality in wanted]
+
+    def _asked_targets(self, labelled: bool | Collection[str] | None) -> set[str]:
+        labelled = [labelled] if isinstance(labelled, str) else labelled
+        asked = set() if labelled is None or isinstance(labelled, bool) else set(labelled)
+        for target in sorted(asked - self.targets.keys()):
+            raise ValueError(
+                f"manifest '{self.name}' finds targets by name and has no '{target}'; "
+                f"{did_you_mean(target, self.targets)}"
+            )
+        return asked
+
+    def _require_labelled(self, found: bool, section: str, asked: set[str]) -> None:
+        kind = f"a known {' or '.join(sorted(asked))}" if asked else "a label"
+        require(found, f"'{section}' of manifest '{self.name}'", f"items with {kind}", "none" if asked else "no label")
 
     def _rows(self, section: str) -> list[dict[str, Any]]:
         if section not in SECTIONS:
@@ -343,34 +359,3 @@ def write_manifest(path: str | Path, manifest: Manifest) -> Path:
         rows = ",\n".join(f"  {json.dumps(item)}" for item in items)
         lines.append(f' "{section}": [\n{rows}\n ]' if items else f' "{section}": []')
     return write_whole(path, "{\n" + ",\n".join(lines) + "\n}\n")
-
-
-def find_manifest(name: str) -> Path:
-    """Return the file of a manifest, see :func:`load_manifest`.
-
-    Raises:
-        FileNotFoundError: there is no such manifest.
-    """
-    if name == "phantom":
-        from .phantom import phantom_manifest  # the simulator, and what it needs, load only where they are used
-
-        return Path(phantom_manifest())
-    if name.endswith((".json", ".parquet")) or "/" in name or os.sep in name:
-        file = Path(name).expanduser().absolute()
-        if not file.is_file():
-            kind = "Parquet" if file.suffix == ".parquet" else "JSON"
-            raise FileNotFoundError(f"a manifest is a name or a {kind} file; there is no file {file}; correct the path")
-        return file
-    folders = [Path("data_manifests").absolute()]
-    try:
-        folders.append(Path(str(importlib.resources.files("medvol._manifests"))))
-    except ModuleNotFoundError:  # a source tree that nobody installed
-        folders.append(Path(__file__).parents[2] / "data_manifests")
-    for folder in folders:
-        if (folder / f"{name}.json").is_file():
-            return folder / f"{name}.json"
-    known = sorted({"phantom", *(file.stem for folder in folders for file in folder.glob("*.json"))})
-    raise FileNotFoundError(
-        f"a manifest is looked for in {' and '.join(map(str, folders))}; none is called '{name}'; "
-        f"{did_you_mean(name, known)}"
-    )

@@ -1,5 +1,6 @@
 """Engines: the one trainer, what happens around its steps, and what evaluation keeps of every case."""
 
+from medvol.engines.classified import ScoreClasses
 from medvol.engines.clock import num_epochs
 from medvol.engines.evaluation import SaveEmbeddings, ScoreCases
 from medvol.engines.events import StepEvents
@@ -20,6 +21,7 @@ __all__ = [
     "SaveEmbeddings",
     "SaveOverlays",
     "ScoreCases",
+    "ScoreClasses",
     "StepEvents",
     "Trainer",
     "TrainingSuite",

@@ -95,7 +95,7 @@ class ScoreCases:
             if not isinstance(sample.get(self.label_key), torch.Tensor | np.ndarray):
                 self._without_label += 1
                 continue
-            case, patient = _identity(sample, self._rows)
+            case, patient = case_identity(sample, self._rows)
             prediction, reference = sample[self.pred_key], sample[self.label_key]
             rows = self.scores(prediction, reference, self._check_grid(case, prediction, reference))
             self._rows[case] = [{"case": case, "patient": patient, **row, **self.columns} for row in rows]
@@ -184,7 +184,7 @@ class SaveEmbeddings:
 
     def _collect(self, engine: Engine) -> None:
         for sample in samples(engine):
-            case, patient = _identity(sample, self._vectors)
+            case, patient = case_identity(sample, self._vectors)
             features = sample[self.pred_key].detach().as_subclass(torch.Tensor).float()
             self._vectors[case] = (patient, features.reshape(len(features), -1).mean(1).cpu().numpy())
 
@@ -216,7 +216,7 @@ def samples(engine: Engine) -> Iterable[dict[str, Any]]:
         yield {**entries, **{key: value for key, value in results.items() if value is not None}}
 
 
-def _identity(sample: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[str, int]:
+def case_identity(sample: Mapping[str, Any], seen: Mapping[str, Any]) -> tuple[str, int]:
     """Return the case's name and its patient, after checking that the name is new."""
     case, patient = sample.get("case"), sample.get("patient")
     if not isinstance(case, str) or patient is None:

@@ -1,6 +1,6 @@
 """Criteria as modules, called as ``loss(output, label)``."""
 
 from .infonce import InfoNCELoss
-from .supervision import SegmentationLoss
+from .supervision import ClassificationLoss, SegmentationLoss
 
-__all__ = ["InfoNCELoss", "SegmentationLoss"]
+__all__ = ["ClassificationLoss", "InfoNCELoss", "SegmentationLoss"]

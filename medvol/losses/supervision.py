@@ -1,4 +1,4 @@
-"""The supervised loss of segmentation: Dice and cross-entropy, for overlapping regions or exclusive classes."""
+"""Supervised losses: Dice and cross-entropy of segmentation, and the cross-entropies of classification."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from monai.losses import DiceLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["SegmentationLoss"]
+__all__ = ["ClassificationLoss", "SegmentationLoss"]
 
 
 class SegmentationLoss(nn.Module):
@@ -100,4 +100,80 @@ class SegmentationLoss(nn.Module):
             raise ValueError(
                 f"mode '{self.mode}' needs logits (B, C, *spatial) and a label with {kind} on the same grid, but got "
                 f"{tuple(logits.shape)} and {tuple(label.shape)}; see LabelsToRegionsd, and the network's out_channels"
+            )
+
+
+class ClassificationLoss(nn.Module):
+    """Cross-entropy of whole images, in fp32, that passes over unknown labels.
+
+    ``mode="binary"`` is for findings that may occur together: one binary cross-entropy per logit. ``mode="ordinal"`` is
+    for grades in an order: logit k answers "is the grade above k?", so K grades have K - 1 logits, each a binary
+    problem, as in Frank and Hall, ECML 2001 (https://doi.org/10.1007/3-540-44795-4_13, section 2) and in the code of
+    Taleb et al. 2020 (https://arxiv.org/abs/2006.03829), whose first of five sigmoids is always 1 and is left out here.
+    ``mode="classes"`` is for exclusive classes without an order: softmax cross-entropy.
+
+    The loss is the mean over all known entries of the batch, or 0 where none is known. An unknown entry (NaN) gets a
+    gradient of exactly zero.
+
+    Args:
+        mode: "binary", "ordinal" or "classes".
+
+    Shapes:
+        logits ``(B, K)``, for grades ``(B, K - 1)``; label float, NaN = unknown: ``(B, K)`` of zeros and ones for
+        "binary", else ``(B, 1)`` or ``(B,)`` of whole numbers 0 to K - 1. The result is a scalar, float32 (float64 for
+        float64 logits).
+
+    Raises:
+        ValueError: if the mode is unknown; when called, if the shapes do not fit the mode, or a label is out of range.
+
+    Example:
+        >>> loss = ClassificationLoss("ordinal")
+        >>> label = torch.tensor([[2.0], [torch.nan]])
+        >>> round(loss(torch.zeros(2, 4), label).item(), 4)  # ln 2
+        0.6931
+    """
+
+    def __init__(self, mode: str = "binary") -> None:
+        super().__init__()
+        if mode not in ("binary", "ordinal", "classes"):
+            raise ValueError(
+                f"mode must be 'binary' (findings, sigmoid), 'ordinal' (grades) or 'classes' (exclusive, softmax); "
+                f"found {mode!r}; choose by what the labels are"
+            )
+        self.mode = mode
+
+    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Return the loss of a batch, see the class for shapes."""
+        logits, label = logits.as_subclass(Tensor), label.as_subclass(Tensor)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        label = label.to(logits)
+        if self.mode != "binary" and label.ndim == 1:
+            label = label[:, None]
+        self._check(logits, label)
+        known = ~label.isnan()
+        if not bool(known.any()):
+            return (logits * 0).sum()  # a zero that a backward pass can start from
+        if self.mode == "binary":
+            return functional.binary_cross_entropy_with_logits(logits[known], label[known])
+        rows = known[:, 0]
+        logits, label = logits[rows], label[rows]
+        if self.mode == "classes":
+            return functional.cross_entropy(logits, label[:, 0].long())
+        grades = torch.arange(logits.shape[1], device=logits.device)
+        return functional.binary_cross_entropy_with_logits(logits, (label > grades).to(logits))
+
+    def _check(self, logits: Tensor, label: Tensor) -> None:
+        width = logits.shape[1] if logits.ndim == 2 else 0
+        expected = width if self.mode == "binary" else 1
+        if logits.ndim != 2 or tuple(label.shape) != (len(logits), expected):
+            raise ValueError(
+                f"mode '{self.mode}' must have logits (B, K) and a label (B, {'K' if self.mode == 'binary' else 1}); "
+                f"found {tuple(logits.shape)} and {tuple(label.shape)}; see TargetsToLabeld, and num_outputs"
+            )
+        most = {"binary": 1, "ordinal": width, "classes": width - 1}[self.mode]
+        wrong = label[~label.isnan() & ((label < 0) | (label > most) | (label != label.round()))]
+        if len(wrong):
+            raise ValueError(
+                f"labels of mode '{self.mode}' with {width} logits must be whole numbers 0 to {most}, or NaN; found "
+                f"{wrong[0].item():g}; correct the targets, or the network's num_outputs"
             )

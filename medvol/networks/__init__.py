@@ -10,6 +10,7 @@ from typing import Any
 _PLACES = {
     "CPC": "cpc",
     "ChannelMap": "channels",
+    "Classifier": "classifier",
     "Encoder": "encoder",
     "EncoderRow": "registry",
     "PatchEncoder": "patchwise",

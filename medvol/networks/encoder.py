@@ -33,7 +33,8 @@ class Encoder(nn.Module):
 
     Args:
         network: a network of the encoder table: MONAI ``UNet``, ``BasicUNet``, ``DynUNet``, ``SegResNet``,
-            ``SegResNetDS``, ``SwinUNETR``, ``FlexibleUNet`` in 2D and 3D, or a class given to ``register_encoder``.
+            ``SegResNetDS``, ``SwinUNETR``, ``FlexibleUNet``, ``ResNet``, ``DenseNet`` in 2D and 3D, or a class given to
+            ``register_encoder``.
         until: name of the last stage to run and to keep (see ``stage_names``); None keeps all.
         output: what ``forward`` returns: "last", the coarsest map as one tensor, or "pyramid", a tuple of all maps.
         sparse: accept a mask of visible voxels.

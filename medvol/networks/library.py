@@ -1,5 +1,5 @@
 # Copyright (c) medvol contributors. Licensed under the Apache License, Version 2.0.
-"""The rows of the encoder table for MONAI's segmentation networks; importing this module registers them."""
+"""The rows of the encoder table for MONAI's networks; importing this module registers them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch.nn.functional as F  # noqa: N812
 from monai.networks.blocks.activation_checkpointing import ActivationCheckpointWrapper
 from monai.networks.layers.simplelayers import SkipConnection
 from monai.networks.nets.basic_unet import BasicUNet
+from monai.networks.nets.densenet import DenseNet
 from monai.networks.nets.dynunet import DynUNet
 from monai.networks.nets.efficientnet import EfficientNetBNFeatures
 from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE, FlexibleUNet
+from monai.networks.nets.resnet import ResNet
 from monai.networks.nets.segresnet import SegResNet
 from monai.networks.nets.segresnet_ds import SegResNetDS
 from monai.networks.nets.swin_unetr import SwinUNETR
@@ -197,6 +199,50 @@ def _flexible_outputs(network: FlexibleUNet) -> list[str]:
     return ["segmentation_head"]
 
 
+def _resnet_stages(network: ResNet) -> list[Stage]:
+    # maxpool is there even where the network's forward passes it by
+    pool, halves = ((), 1) if network.no_max_pool else (("maxpool",), 2)
+    stages = [Stage(("conv1", "bn1", "act"), network.conv1.out_channels, _stride(network.conv1.stride))]
+    for n in range(1, 5):
+        last = network.get_submodule(f"layer{n}")[-1]
+        width = (last.conv3 if hasattr(last, "conv3") else last.conv2).out_channels
+        before = pool if n == 1 else ()
+        stages.append(Stage((*before, f"layer{n}"), width, halves if n == 1 else 2))
+    return stages
+
+
+def _resnet_inputs(network: ResNet) -> list[str]:
+    return ["conv1"]
+
+
+def _resnet_outputs(network: ResNet) -> list[str]:
+    return ["fc"]
+
+
+def _densenet_stages(network: DenseNet) -> list[Stage]:
+    # the last map is what the network pools: after its norm, and after the rectifier among the class layers
+    features, ends = network.features, ("features.norm5", "class_layers.relu")
+    blocks = [name for name, _ in features.named_children() if name.startswith("denseblock")]
+    stages = [Stage(("features.conv0", "features.norm0", "features.relu0"), features.conv0.out_channels, 2)]
+    width = features.conv0.out_channels
+    for n, block in enumerate(blocks, start=1):
+        before = "features.pool0" if n == 1 else f"features.transition{n - 1}"
+        if n > 1:
+            width = network.get_submodule(before).conv.out_channels
+        width += sum(layer.layers.conv2.out_channels for layer in network.get_submodule(f"features.{block}").children())
+        after = ends if n == len(blocks) else ()
+        stages.append(Stage((before, f"features.{block}", *after), width, 2))
+    return stages
+
+
+def _densenet_inputs(network: DenseNet) -> list[str]:
+    return ["features.conv0"]
+
+
+def _densenet_outputs(network: DenseNet) -> list[str]:
+    return ["class_layers.out"]
+
+
 register_encoder(UNet, EncoderRow(_unet_stages, _unet_inputs, _unet_outputs))
 register_encoder(BasicUNet, EncoderRow(_basic_unet_stages, _basic_unet_inputs, _basic_unet_outputs))
 register_encoder(DynUNet, EncoderRow(_dynunet_stages, _dynunet_inputs, _dynunet_outputs))
@@ -204,3 +250,5 @@ register_encoder(SegResNet, EncoderRow(_segresnet_stages, _segresnet_inputs, _se
 register_encoder(SegResNetDS, EncoderRow(_segresnet_ds_stages, _segresnet_ds_inputs, _segresnet_ds_outputs))
 register_encoder(SwinUNETR, EncoderRow(_swin_stages, _swin_inputs, _swin_outputs))
 register_encoder(FlexibleUNet, EncoderRow(_flexible_stages, _flexible_inputs, _flexible_outputs))
+register_encoder(ResNet, EncoderRow(_resnet_stages, _resnet_inputs, _resnet_outputs))
+register_encoder(DenseNet, EncoderRow(_densenet_stages, _densenet_inputs, _densenet_outputs))

@@ -16,6 +16,7 @@ from medvol.distributed import is_main
 from medvol.passport import read_passport
 
 from .channels import ChannelMap, read_adapt
+from .classifier import Classifier
 from .encoder import Encoder
 from .registry import encoder_keys, input_paths, is_listed, output_keys
 from .weights import find_weights, read_weights
@@ -123,7 +124,8 @@ class _Plan:
                 self.twofold.append(names[0])
             else:
                 self.found[names[0]] = values[0]
-        known = self.network._network_keys if isinstance(self.network, Encoder) else self.tensors.keys()
+        # An encoder takes the file of a whole network of its kind, whose other tensors it leaves aside.
+        known = self.network._network_keys if isinstance(self.network, Encoder | Classifier) else self.tensors.keys()
         self.unknown = [name for name in file if name not in known]
 
     def adapt(self, target: tuple[str, ...], missing: str, source: Sequence[str] | None) -> ChannelMap | None:

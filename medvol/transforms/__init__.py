@@ -1,6 +1,7 @@
 """Pretext tasks, views and corruptions as MONAI dictionary transforms."""
 
 from .classes import LabelsToClassesd
+from .corruption import CORRUPTIONS, SPATIAL_CORRUPTIONS, Corruptiond
 from .foreground import ForegroundMaskd
 from .intensity import RandPatchIntensityd
 from .modalities import SelectChannelsd
@@ -8,9 +9,13 @@ from .partial import RandReadCropByPosNegLabeld, RandReadCropd
 from .patches import RandPatchGridd
 from .regions import ClassesToLabelsd, LabelsToRegionsd, RegionsToLabelsd
 from .saving import SavePredictiond
+from .targets import TargetsToLabeld
 
 __all__ = [
+    "CORRUPTIONS",
+    "SPATIAL_CORRUPTIONS",
     "ClassesToLabelsd",
+    "Corruptiond",
     "ForegroundMaskd",
     "LabelsToClassesd",
     "LabelsToRegionsd",
@@ -21,4 +26,5 @@ __all__ = [
     "RegionsToLabelsd",
     "SavePredictiond",
     "SelectChannelsd",
+    "TargetsToLabeld",
 ]

@@ -25,22 +25,25 @@ EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"import medvol",
     r"medvol\.bundles\.(guard|bundle_root)\(\)",
     r"medvol\.bundles\.passport\(@run_dir\)",
-    r"medvol\.bundles\.results_dir\(@weights, (@section|'\w+')\)",
+    r"medvol\.bundles\.results_dir\(@weights, (@section(, @corruption, @severity)?|'\w+')\)",
     r"medvol\.distributed\.(device|initialize|finalize)\(\)",
     r"medvol\.engines\.num_epochs\(@steps, @steps_per_epoch\)",
     r"medvol\.metrics\.\w+\(\)",
+    r"medvol\.metrics\.num_outputs\(@mode, @targets\)",
     r"medvol\.networks\.parameter_groups\(@network, @learning_rate, @encoder_scale\)",
     r"medvol\.networks\.encoder_modules\(@network\) if @pretrained else \[\]",
     r"monai\.utils\.set_determinism\(seed=(@seed|0)\)",
     r"@(bundle_root|run_dir|results_dir) \+ '/[\w.]+'",
-    r"@data\.items\((@section|'\w+'), @modalities(, @num_patients, @subset_seed)?(, where=@where)?(, labelled=True)?\)",
+    r"@data\.items\((@section|'\w+'), @modalities(, @num_patients, @subset_seed)?(, where=@where)?"
+    r"(, labelled=(True|@targets))?\)",
     r"@data\.label_map",
     r"@network\.parameters\(\)",
     r"@[\w:]+\.run\(\)",
     r"len\(@\w+\)( \+ 1)?",
     r"\[\d\] \* \(?len\(@filters\)( - 1\))?",
     r"\[1\] \+ \[2\] \* \(len\(@filters\) - 1\)",
-    r"not @save_predictions",
+    r"not @(save_predictions|corruption)",
+    r"@corruption in \('rotation', 'scaling'\)",
     r"dict\(@regions\)",
     r"@section \+ \(', synthetic data' if @data\.synthetic else ''\)",
 ]
@@ -144,7 +147,7 @@ def common(config: dict) -> dict:
     parts = {k: config[k] for k in keys}
     dataset = dict(config["train"]["dataset"])
     # Whether labels are wanted is the difference between the two kinds.
-    dataset["data"] = dataset["data"].replace(", labelled=True", "")
+    dataset["data"] = re.sub(r", labelled=[@\w]+", "", dataset["data"])
     return {**parts, "dataset": dataset, "dataloader": config["train"]["dataloader"]}
 
 
@@ -157,7 +160,9 @@ def test_common_blocks_are_equal() -> None:
 @pytest.mark.parametrize("bundle", [b for b in BUNDLES if (ROOT / b / "evaluate.json").exists()])
 def test_validation_evaluation_and_inference_see_the_same_image(bundle: str) -> None:
     def image_chain(config: dict) -> list[dict]:
-        return [{k: v for k, v in t.items() if k != "keys"} for t in config["transforms"]]
+        # Images are corrupted on request only.
+        chain = [t for t in config["transforms"] if t.get("_disabled_") != "$not @corruption"]
+        return [{k: v for k, v in t.items() if k != "keys"} for t in chain]
 
     train, evaluate, inference = (load(f"{bundle}/{c}.json") for c in ("train", "evaluate", "inference"))
     assert image_chain(train["validate"]["preprocessing"]) == image_chain(evaluate["preprocessing"])

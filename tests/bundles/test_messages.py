@@ -225,6 +225,12 @@ CASES: list[tuple[str, str, Break, str, str, str]] = [
      "order of the training", "t2, t1, t1ce, flair", "leave --modalities out"),
     ("unknown section", "unet_brats evaluate", lambda p: {"section": "tests", "weights": str(p.weights("unet_brats"))},
      "readable data", "did you mean 'test'", "data_manifests"),
+    ("unknown corruption", "unet_brats evaluate",
+     lambda p: {"corruption": "blurr", "weights": str(p.weights("unet_brats"))},
+     "with a corruption", "did you mean 'blur'", "--corruption"),
+    ("no such severity", "unet_brats evaluate",
+     lambda p: {"corruption": "noise", "severity": 6, "weights": str(p.weights("unet_brats"))},
+     "with a corruption", "found 6", "--severity"),
     ("pretext weights", "unet_brats evaluate", lambda p: {"weights": str(p.weights("cpc3d"))},
      "tensors", "missing", "build"),
     ("no input folder", "cpc3d inference", lambda p: {"input_dir": "nowhere", "weights": str(p.weights("cpc3d"))},
@@ -259,7 +265,7 @@ AT_THE_START = (
     "unknown key, unknown argument, no such component, no steps, text for a number, negative rate, absent device, "
     "unknown manifest, missing files, no training cases, no labels, damaged weights, tensor missing, tensor renamed, "
     "tensor reshaped, newer medvol, damaged passport, package too old, future MONAI, number for weights, "
-    "file for the cache"
+    "file for the cache, unknown corruption"
 ).split(", ")
 BY_COMMAND = ["unknown key", "tensor missing", "syntax error", "no metadata", "no training cases"]
 

@@ -163,7 +163,7 @@ def test_two_modalities_by_name_fit_weights_of_four(trained: dict[str, Path], ov
     assert torch.load(folder / "model.pt", weights_only=True)["input_block.conv1.conv.weight"].shape[1] == 2
 
 
-@pytest.mark.parametrize("bundle", ["unet_brats", "unet_hippocampus"])
+@pytest.mark.parametrize("bundle", ["unet_brats", "unet_hippocampus", "unet_pancreas"])
 def test_an_evaluation_repeats_the_validation_of_the_training(
     bundle: str, trained: dict[str, Path], overrides: Callable[..., dict], tmp_path: Path
 ) -> None:
@@ -173,7 +173,7 @@ def test_an_evaluation_repeats_the_validation_of_the_training(
     assert rows(tmp_path / "v" / "metrics.csv") == rows(trained[bundle] / "metrics.csv")
 
 
-@pytest.mark.parametrize("bundle", ["unet_brats", "unet_hippocampus"])
+@pytest.mark.parametrize("bundle", ["unet_brats", "unet_hippocampus", "unet_pancreas"])
 def test_what_is_inherited_does_not_depend_on_the_order_of_keys(bundle: str) -> None:
     """A passport sorts its keys, so nothing whose order matters may be an object of the config."""
     config = json.loads((Path(__file__).parents[2] / "bundles" / bundle / "train.json").read_text())

@@ -368,3 +368,46 @@ def test_a_patient_of_two_groups_is_one_stratum_in_any_order_of_rows(tmp_path):
         items = large.items("training", num_patients=6, subset_seed=3, balanced=True)
         chosen.add(tuple(sorted({item["patient"] for item in items})))
     assert len(chosen) == 1
+
+
+# --- targets of whole images ------------------------------------------------------------------------------------------
+
+
+def graded(tmp_path):
+    """Three items: one with both targets, one with the second only, one with none."""
+    known = [{"grade": "mild", "edema": "absent"}, {"edema": "present"}, None]
+    items = []
+    for k, targets in enumerate(known):
+        (tmp_path / f"{k}.png").write_bytes(b"x")
+        items.append({"image": f"{k}.png", "patient": f"P{k}", **({"targets": targets} if targets else {})})
+    classes = {"grade": ["none", "mild"], "edema": ["absent", "present"], "scar": ["no", "yes"]}
+    return Manifest("graded", tmp_path, ("gray",), {}, True, {"training": items}, targets=classes)
+
+
+@pytest.mark.parametrize(
+    ("labelled", "cases"),
+    [(["grade"], 1), ("grade", 1), ({"edema": ["absent", "present"]}, 2), (["grade", "edema"], 2), (None, 3)],
+)
+def test_items_of_which_a_target_is_known(tmp_path, labelled, cases):
+    found = graded(tmp_path).items("training", labelled=labelled)
+    assert [item["case"] for item in found] == [str(k) for k in range(cases)]
+
+
+def test_targets_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="has no 'grades'; did you mean 'grade'"):
+        graded(tmp_path).items("training", labelled=["grades"])
+    with pytest.raises(
+        ValueError, match="'training' of manifest 'graded' must be items with a known scar; found 'none'"
+    ):
+        graded(tmp_path).items("training", labelled=["scar"])
+    assert graded(tmp_path).items("test", labelled=["scar"]) == []
+
+
+def test_a_large_manifest_chooses_the_same_items(tmp_path, monkeypatch):
+    monkeypatch.setenv("MEDVOL_CACHE", str(tmp_path / "cache"))
+    plain = graded(tmp_path)
+    large = load_manifest(write_manifest(tmp_path / "graded.parquet", plain))
+    for labelled in (["grade"], ["edema"], ["grade", "edema"]):
+        assert list(large.items("training", labelled=labelled)) == plain.items("training", labelled=labelled)
+    with pytest.raises(ValueError, match="must be items with a known scar"):
+        large.items("training", labelled=["scar"])

@@ -8,7 +8,7 @@ import torch
 from monai.data import MetaTensor
 from monai.losses import DiceCELoss
 
-from medvol.losses.supervision import SegmentationLoss
+from medvol.losses.supervision import ClassificationLoss, SegmentationLoss
 
 
 def batch(mode, shape=(2, 3, 4, 5, 3), seed=0):
@@ -137,3 +137,100 @@ def test_wrong_settings_and_shapes_are_refused():
 
 def test_it_has_no_state_and_can_be_copied():
     assert not copy.deepcopy(SegmentationLoss()).state_dict()
+
+
+# --- classification ---------------------------------------------------------------------------------------------------
+
+NAN = float("nan")
+LABELS = {
+    "binary": [[1, 0, NAN, 1], [NAN, NAN, NAN, NAN], [0, 1, 1, NAN]],
+    "ordinal": [[0], [NAN], [4]],
+    "classes": [[3], [NAN], [0]],
+}
+
+
+def brute_classification(logits, label, mode):
+    """The mean over known entries, one by one in float64."""
+    terms = []
+    for row, known in zip(logits.tolist(), label.tolist(), strict=True):
+        if mode == "classes":
+            if not math.isnan(known[0]):
+                terms.append(math.log(sum(math.exp(x) for x in row)) - row[int(known[0])])
+            continue
+        targets = known if mode == "binary" else [math.nan if math.isnan(known[0]) else known[0] > k for k in range(4)]
+        for x, target in zip(row, targets, strict=True):
+            if not math.isnan(target):
+                p = 1 / (1 + math.exp(-x))
+                terms.append(-math.log(p if target else 1 - p))
+    return sum(terms) / len(terms)
+
+
+@pytest.mark.parametrize("mode", LABELS)
+def test_classification_is_the_mean_over_known_entries(mode):
+    logits = 2 * torch.randn(3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    label = torch.tensor(LABELS[mode], dtype=torch.float64)
+    loss = ClassificationLoss(mode)
+    assert loss(logits, label).item() == pytest.approx(brute_classification(logits, label, mode), abs=1e-12)
+    assert loss(logits.float(), label).dtype == torch.float32
+    if mode != "binary":
+        assert loss(logits, label[:, 0]).item() == loss(logits, label).item()
+
+
+@pytest.mark.parametrize("mode", LABELS)
+def test_classification_gradients_are_right_and_zero_where_nothing_is_known(mode):
+    logits = 2 * torch.randn(3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    label = torch.tensor(LABELS[mode], dtype=torch.float64)
+    logits.requires_grad_()
+    ClassificationLoss(mode)(logits, label).backward()
+    numeric = torch.zeros_like(logits)
+    for place in [(b, k) for b in range(3) for k in range(4)]:
+        moved = logits.detach().clone()
+        moved[place] += 1e-6
+        up = brute_classification(moved, label, mode)
+        moved[place] -= 2e-6
+        numeric[place] = (up - brute_classification(moved, label, mode)) / 2e-6
+    torch.testing.assert_close(logits.grad, numeric, atol=1e-8, rtol=1e-6)
+    hidden = label.isnan().expand(3, 4)
+    assert torch.all(logits.grad[hidden] == 0), "exactly"
+    assert torch.all(logits.grad[~hidden] != 0)
+
+
+@pytest.mark.parametrize("mode", LABELS)
+def test_without_any_known_label_the_loss_is_a_zero_that_can_be_trained_on(mode):
+    logits = torch.randn(2, 4, requires_grad=True)
+    label = torch.full((2, 4 if mode == "binary" else 1), NAN)
+    loss = ClassificationLoss(mode)(logits, label)
+    loss.backward()
+    assert loss.item() == 0
+    assert torch.equal(logits.grad, torch.zeros(2, 4))
+
+
+def test_classification_under_autocast_and_with_metadata_is_plain_float():
+    logits = MetaTensor(torch.zeros(2, 4, dtype=torch.bfloat16))
+    loss = ClassificationLoss("ordinal")(logits, MetaTensor(torch.tensor([[1.0], [2.0]])))
+    assert type(loss) is torch.Tensor
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(
+    ("mode", "logits", "label", "said"),
+    [
+        ("ordinal", torch.zeros(2, 4), torch.tensor([[5.0], [0.0]]), "0 to 4, or NaN; found 5"),
+        ("ordinal", torch.zeros(2, 4), torch.tensor([[1.5], [0.0]]), "found 1.5"),
+        ("classes", torch.zeros(2, 4), torch.tensor([[4.0], [0.0]]), "0 to 3, or NaN; found 4"),
+        ("binary", torch.zeros(2, 4), torch.full((2, 4), 2.0), "0 to 1, or NaN; found 2"),
+        ("binary", torch.zeros(2, 4), torch.zeros(2, 1), r"label \(B, K\); found \(2, 4\) and \(2, 1\)"),
+        ("ordinal", torch.zeros(2, 4), torch.zeros(2, 4), r"label \(B, 1\)"),
+        ("ordinal", torch.zeros(2, 4, 1), torch.zeros(2, 1), "found"),
+        ("classes", torch.zeros(2, 4), torch.zeros(3, 1), "found"),
+    ],
+)
+def test_classification_refuses_what_does_not_fit(mode, logits, label, said):
+    with pytest.raises(ValueError, match=said):
+        ClassificationLoss(mode)(logits, label)
+
+
+def test_classification_has_three_modes():
+    with pytest.raises(ValueError, match=r"'ordinal'.*found 'grades'"):
+        ClassificationLoss("grades")

@@ -4,7 +4,17 @@ import copy
 
 import pytest
 import torch
-from monai.networks.nets import BasicUNet, DynUNet, FlexibleUNet, SegResNet, SegResNetDS, SwinUNETR, UNet
+from monai.networks.nets import (
+    BasicUNet,
+    DenseNet,
+    DynUNet,
+    FlexibleUNet,
+    ResNet,
+    SegResNet,
+    SegResNetDS,
+    SwinUNETR,
+    UNet,
+)
 from torch import nn
 
 from medvol.networks import Encoder, encoder_keys, encoder_modules, output_keys
@@ -29,6 +39,11 @@ def dynunet(dims, residual=True, **kwargs):
         deep_supervision=True,
         deep_supr_num=2,
     )
+
+
+def resnet(dims, block, **kwargs):
+    widths = (4, 4, 6, 8)
+    return ResNet(block, [1, 1, 1, 1], widths, spatial_dims=dims, n_input_channels=2, num_classes=3, **kwargs)
 
 
 # builder, then the modules whose outputs in the network's own forward are its feature maps
@@ -58,6 +73,15 @@ NETWORKS = {
     "flexible": (
         lambda d: FlexibleUNet(2, 3, "resnet10", spatial_dims=d, decoder_channels=(16, 8, 8, 8, 4)),
         ["encoder.act", "encoder.layer1", "encoder.layer2", "encoder.layer3", "encoder.layer4"],
+    ),
+    "resnet": (lambda d: resnet(d, "basic"), ["act", "layer1", "layer2", "layer3", "layer4"]),
+    "resnet_bottleneck": (
+        lambda d: resnet(d, "bottleneck", no_max_pool=True, conv1_t_stride=2, shortcut_type="A"),
+        ["act", "layer1", "layer2", "layer3", "layer4"],
+    ),
+    "densenet": (
+        lambda d: DenseNet(d, 2, 3, init_features=6, growth_rate=4, block_config=(1, 2, 1), bn_size=2),
+        ["features.relu0", "features.denseblock1", "features.denseblock2", "class_layers.relu"],
     ),
 }
 

@@ -19,6 +19,7 @@ from medvol.data.shards import Shards
 from ..keys import key_problems
 from ..opening import OpenBundle
 from ..refusal import Problem, innermost
+from .corruption_rule import corruption_rule
 from .metadata_rules import metadata_rule, versions_rule
 from .network_rules import network_rule
 from .place_rules import links_rule, places_rule
@@ -130,7 +131,8 @@ def sections_of(config: dict[str, Any]) -> tuple[str, ...]:
 def _section_problems(
     manifest: Manifest, section: str, config: dict[str, Any], expected: str, remedy: str
 ) -> Iterator[Problem]:
-    labelled = True if "scores" in config else None  # what is scored is compared with labels
+    # What is scored is compared with labels, or with the targets of whole images.
+    labelled = (config.get("targets") or True) if "scores" in config else None
     subset = {"num_patients": config.get("num_patients"), "subset_seed": config.get("subset_seed") or 0}
     subset = subset if section == "training" and "validate" in config else {}
     try:
@@ -172,7 +174,9 @@ def problems_of(rules: tuple[Rule, ...], opened: OpenBundle) -> list[Problem]:
     return sorted(found, key=lambda problem: problem.state != "error")
 
 
-BEFORE_RUN: tuple[Rule, ...] = (values_rule, versions_rule, data_rule, weights_rule, shards_rule, places_rule)
+BEFORE_RUN: tuple[Rule, ...] = (
+    values_rule, versions_rule, corruption_rule, data_rule, weights_rule, shards_rule, places_rule
+)  # fmt: skip
 """The guard's rules after :func:`keys_rule`, in order: cheap ones, which read headers and no images."""
 
 IN_CHECK: tuple[Rule, ...] = (keys_rule, *BEFORE_RUN, network_rule, sizes_rule, metadata_rule, links_rule)
