@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     "transforms", "networks", "losses", "engines", "data", "metrics", "bundles", "distributed", "passport", "figures",
-    "writing",
+    "writing", "study",
 )  # fmt: skip
 
 __all__ = ["__version__", *_ROOMS]

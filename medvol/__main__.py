@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import medvol
 from medvol.bundles.commands import add_bundle_commands, misspelled_option, overrides_of
 from medvol.data.commands import add_cache_command, add_manifest_command
+from medvol.study.commands import add_study_command
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -21,6 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_manifest_command(commands)
     add_cache_command(commands)
     add_bundle_commands(commands)
+    add_study_command(commands)
     return parser
 
 

@@ -1,0 +1,1 @@
+"""From paired differences to a verdict: comparisons, the rule, the sentence, and simulations of it."""

@@ -1,0 +1,1 @@
+"""The study file, the runs it stands for, and what they will cost."""

@@ -1,0 +1,94 @@
+"""Say how far a study is and how long the rest will take."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..planning.plan import PlannedRun
+from ..reporting.formatting import duration_text
+from .ledger import Ledger, State, machine
+
+__all__ = ["Progress", "time_left"]
+
+
+class Progress:
+    """Write one line for each run that ends.
+
+    Args:
+        runs: all runs of the plan.
+        ledger: their states, those that other processes wrote, too.
+        report: takes a line.
+    """
+
+    def __init__(self, runs: Sequence[PlannedRun], ledger: Ledger, report: Callable[[str], None]) -> None:
+        self.runs, self.ledger, self.report = runs, ledger, report
+
+    def ended(self, state: State, processes: int = 1) -> None:
+        """Write the line of a run that has ended.
+
+        Args:
+            state: how it ended.
+            processes: how many work on the study, for the time that is left.
+        """
+        states = self.ledger.states(run.key for run in self.runs)
+        count = f"[{len(states):{len(str(len(self.runs)))}}/{len(self.runs)}]"
+        if state.diverged:
+            text = f"diverged; this learning rate will not be chosen ({state.sentence})"
+        elif state.state == "failed":
+            where = f" (see logs/{state.key}.log)" if "\n" in (state.error or "") else ""
+            text = f"FAILED: {state.sentence}{where}"
+        elif state.seconds is None:
+            text = "kept as it was found"
+        else:
+            text = duration_text(state.seconds)
+        left = time_left(self.runs, states, machine(), processes)
+        ends = "" if left is None or len(states) == len(self.runs) else f"; about {duration_text(left)} left"
+        self.report(f"{count} {state.key}: {text}{ends}")
+
+
+def time_left(
+    runs: Sequence[PlannedRun], states: Mapping[str, State], here: Mapping[str, Any], processes: int = 1
+) -> float | None:
+    """Return the seconds until all runs have ended, from the seconds per step of those that ended on this machine.
+
+    A run counts as its like: same kind, arm and variant; else same kind and variant; else same kind; else any.
+
+    Args:
+        runs: all runs of the plan.
+        states: how those ended that ended, by key.
+        here: this machine, as :func:`medvol.study.running.ledger.machine` returns it; what ran on another one does
+            not count.
+        processes: how many work at the same time.
+
+    Returns:
+        Seconds, or None as long as nothing has been measured.
+
+    Example:
+        >>> time_left((), {}, {}) is None
+        True
+    """
+    sums: dict[tuple[str, ...], list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for run in runs:
+        state = states.get(run.key)
+        if state is None or state.state != "done" or not state.seconds or dict(state.machine) != dict(here):
+            continue
+        for group in _groups(run):
+            sums[group][0] += state.seconds
+            sums[group][1] += run.steps
+    if not sums:
+        return None
+    total = 0.0
+    for run in runs:
+        if run.key not in states:
+            seconds, steps = next(sums[group] for group in _groups(run) if group in sums)
+            total += run.steps * seconds / max(1.0, steps)
+    return total / max(1, processes)
+
+
+def _groups(run: PlannedRun) -> Iterator[tuple[str, ...]]:
+    yield run.kind, run.arm, run.variant
+    yield run.kind, run.variant
+    yield (run.kind,)
+    yield ()

@@ -1,0 +1,1 @@
+"""What the runs left behind as tables, and the measures on them."""

@@ -1,0 +1,133 @@
+"""What one run of a study left behind in the study folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from medvol.passport import read_passport
+
+from ..planning.design import Study
+from ..planning.plan import PlannedRun
+from .rows import CurvePoint, Scores, read_curves, read_scores
+
+__all__ = ["Leftover", "read_leftover"]
+
+
+@dataclass
+class Leftover:
+    """A planned run and what there is of it.
+
+    Attributes:
+        run: the planned run.
+        state: ``done``, ``failed``, ``unfinished`` or ``refused`` (it has finished, but its files cannot be used).
+        error: why it failed or is refused, one sentence; else empty.
+        run_dir: its folder, relative to the study folder.
+        hash: identity of the run.
+        versions: versions of medvol, its code, torch and MONAI.
+        data: hash of the manifest.
+        learning_rate: that it was trained with; None for pre-training.
+        seconds: that it took.
+        scores: of the section that the study scores.
+        corrupted: scores on corrupted images, by (corruption, severity).
+        curves: its validations, in the order of training.
+        problems: what is wrong without making the run useless, one sentence each.
+    """
+
+    run: PlannedRun
+    state: str = "unfinished"
+    error: str = ""
+    run_dir: str = ""
+    hash: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    data: str = ""
+    learning_rate: float | None = None
+    seconds: float | None = None
+    scores: Scores | None = None
+    corrupted: dict[tuple[str, int], Scores] = field(default_factory=dict)
+    curves: list[CurvePoint] | None = None
+    problems: list[str] = field(default_factory=list)
+
+    def refuse(self, reason: str) -> None:
+        """Keep none of its numbers, and say why."""
+        self.state, self.error = "refused", reason
+        self.scores, self.curves, self.corrupted = None, None, {}
+
+
+def read_leftover(folder: str | os.PathLike[str], run: PlannedRun, study: Study) -> Leftover:
+    """Read the state file of a run and, if it has finished, its passport, scores and curves.
+
+    Args:
+        folder: the study folder.
+        run: the planned run.
+        study: its section, and the corruptions it is scored on.
+
+    Returns:
+        What there is; nothing is raised, a file that cannot be used makes the run ``refused``.
+    """
+    folder, left = Path(folder), Leftover(run)
+    path = folder / "state" / f"{run.key}.json"
+    if not path.is_file():
+        return left
+    try:
+        _take_state(left, json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        left.refuse(f"state/{path.name} cannot be read ({error!r}); remove it and run the study again")
+        return left
+    if left.state != "done" or left.curves is not None:
+        return left
+    try:
+        _take_files(left, folder / left.run_dir, study)
+    except (ValueError, OSError) as error:
+        left.refuse(str(error))
+    return left
+
+
+def _take_state(left: Leftover, state: dict[str, Any]) -> None:
+    left.state = str(state["state"])
+    left.error = str(state.get("error") or "").partition("\n")[0].strip()  # below it stands where it happened
+    left.run_dir, left.hash = str(state.get("run_dir") or ""), str(state.get("hash") or "")
+    left.versions = {str(key): str(value) for key, value in (state.get("versions") or {}).items()}
+    left.learning_rate = None if state.get("learning_rate") is None else float(state["learning_rate"])
+    left.seconds = None if state.get("seconds") is None else float(state["seconds"])
+    if left.state not in ("done", "failed"):
+        raise ValueError(f"'state' must be 'done' or 'failed'; found {left.state!r}")
+    if state.get("diverged") and left.run.kind == "tune":  # that is an answer: this rate is not chosen
+        left.state, left.curves = "done", []
+        left.problems.append("its training diverged, so this learning rate is not chosen")
+
+
+def _take_files(left: Leftover, place: Path, study: Study) -> None:
+    passport = read_passport(place)
+    if passport is None:
+        raise ValueError(f"{left.run_dir} must hold the passport of a finished run; found none; run the study again")
+    left.data = str((passport.get("data") or {}).get("hash") or "")
+    if left.hash and passport.get("hash") != left.hash:
+        left.problems.append("its folder holds another run than the one the study made; run the study again")
+    if left.run.kind == "pretrain":
+        return
+    try:
+        left.curves = read_curves(place / "log.csv")
+    except (ValueError, OSError) as error:
+        if left.run.kind == "tune":
+            raise
+        left.problems.append(f"its curve is left out: {error}")
+    if left.run.kind == "finetune":
+        left.scores = read_scores(place / study.section / "metrics.csv")
+        _take_corrupted(left, place, study)
+
+
+def _take_corrupted(left: Leftover, place: Path, study: Study) -> None:
+    wanted = study.robustness
+    if wanted is None or left.run.count not in wanted.counts:
+        return
+    for corruption in wanted.corruptions:
+        for severity in wanted.severities:
+            path = place / f"{study.section}-{corruption}-{severity}" / "metrics.csv"
+            try:
+                left.corrupted[corruption, severity] = read_scores(path)
+            except (ValueError, OSError) as error:
+                left.problems.append(f"its scores under {corruption}, severity {severity}, are left out: {error}")
