@@ -100,12 +100,14 @@ def tuning_section(findings: Findings) -> Section:
         return Section("tuning", "Learning rates", ())
     digits = decimals(findings.study.scores[0].metric)
     rates = sorted({float(rate) for rate in tuning["learning_rate"]})
-    rows = []
+    rows, at_end = [], []
     for arm in dict.fromkeys(tuning["arm"]):
         mine = tuning[tuning["arm"] == arm].set_index("learning_rate")
         chosen = [f"{rate:g}" for rate in rates if rate in mine.index and bool(mine.loc[rate, "chosen"])]
         values = (fixed(float(mine.loc[rate, "value"]), digits) if rate in mine.index else "-" for rate in rates)
         rows.append((arm, *values, ", ".join(chosen) or "-"))
+        ends = {f"{rates[0]:g}": "smaller", f"{rates[-1]:g}": "larger"} if len(rates) > 1 else {}
+        at_end += [f"{arm}: a {ends[rate]} rate than any tried may suit it better" for rate in chosen if rate in ends]
     sentence = (
         f"Chosen once per arm, with {count_text(rule.count)} and replicate {rule.replicate}, by the last validation "
         f"score; the test patients were not looked at. The chosen rate holds for all label counts and seeds."
@@ -118,4 +120,4 @@ def tuning_section(findings: Findings) -> Section:
         else f"{arm.name}: {arm.learning_rate:g}, fixed by the study"
         for arm in findings.study.arms.values() if arm.learning_rate is not None
     ]  # fmt: skip
-    return Section("tuning", "Learning rates", (Prose(sentence, tuple(taken)), table))
+    return Section("tuning", "Learning rates", (Prose(sentence, (*taken, *at_end)), table))

@@ -1,5 +1,7 @@
 """Sections about training."""
 
+from dataclasses import replace
+
 import pytest
 from reported import poor, rich
 
@@ -48,3 +50,13 @@ def test_rates_that_were_tried_and_taken():
     assert [(row[0], row[-1]) for row in table.rows] == [("scratch", "0.002"), ("cpc3d", "0.002")]
     assert prose.items == ("scratch-x3: the rate of scratch",)
     assert tuning_section(poor()).parts == ()
+
+
+def test_a_rate_at_the_end_of_what_was_tried_is_pointed_out():
+    found = rich()
+    tuning = found.collected.tuning.copy()
+    tuning["chosen"] = tuning["learning_rate"] == 0.006
+    prose = tuning_section(replace(found, collected=replace(found.collected, tuning=tuning))).parts[0]
+    assert prose.items[1:] == tuple(
+        f"{arm}: a larger rate than any tried may suit it better" for arm in ("scratch", "cpc3d")
+    )
