@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..reporting.formatting import count_text, decimals, fixed, p_text, plural, signed
+from ..formatting import count_text, decimals, fixed, p_text, plural, signed
 
 if TYPE_CHECKING:
     from .verdict import Verdict

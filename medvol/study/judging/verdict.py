@@ -19,11 +19,11 @@ from medvol.metrics import (
 )
 
 from ..planning.design import Score
+from ..tables.pairing import Pairing, pair
 from ..tables.table import Collected, cube
 from .comparisons import Family, families
 from .deciding import Decision, decide
 from .needed import more_patients, more_seeds
-from .pairing import Pairing, pair
 from .sentences import sentence
 
 __all__ = ["Verdict", "judge"]

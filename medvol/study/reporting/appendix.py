@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 
+from ..formatting import decimals, duration_text, fixed, listed, plural, score_text
 from ..tables.cubes import cube
 from .document import Code, Part, Prose, Section, Table
 from .findings import Findings
-from .formatting import decimals, duration_text, fixed, listed, plural, score_text
 
 __all__ = ["published_section", "reading_section", "recipe_section"]
 

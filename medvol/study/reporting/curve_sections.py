@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from ..formatting import count_text, decimals, fixed, interval_text, score_text, signed
 from .document import Part, Picture, Prose, Section, Table
 from .findings import Findings
-from .formatting import count_text, decimals, fixed, interval_text, score_text, signed
 from .plots import draw_curves
 
 __all__ = ["convergence_section", "tuning_section"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ..judging.pairing import Pairing, pair
+from ..formatting import count_text, decimals, fixed, headline, plural, score_text
 from ..tables.cubes import cube
+from ..tables.pairing import Pairing, pair
 from .document import Part, Picture, Prose, Section
 from .findings import Findings
-from .formatting import count_text, decimals, fixed, headline, plural, score_text
 from .overlays import read_overlays
 from .plots import draw_pairs
 

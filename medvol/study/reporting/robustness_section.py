@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..formatting import count_text, decimals, fixed, interval_text, score_text, signed
 from .document import Part, Picture, Prose, Section, Table
 from .findings import Findings
-from .formatting import count_text, decimals, fixed, interval_text, score_text, signed
 from .plots import draw_drops
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import numpy as np
 
 from medvol.metrics import crossed_interval
 
+from ..formatting import count_text, decimals, fixed, headline, interval_text, p_text, score_text, signed
 from ..judging.deciding import FEWEST_PATIENTS, FEWEST_SEEDS
 from ..planning.design import Score
 from ..tables.cubes import cube
 from .document import Part, Picture, Prose, Section, Table
 from .findings import Findings
-from .formatting import count_text, decimals, fixed, headline, interval_text, p_text, score_text, signed
 from .plots import Bar, draw_efficiency, draw_forest
 from .spending import budget_text, pretraining_text
 from .summary import family_text, main_verdicts

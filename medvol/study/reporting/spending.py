@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..formatting import duration_text
 from .findings import Findings
-from .formatting import duration_text
 
 __all__ = ["budget_text", "pretraining_text"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from ..formatting import count_text, headline, plural, score_text
 from .document import SIGNS, Claim, Notice, Table
 from .findings import Findings
-from .formatting import count_text, headline, plural, score_text
 
 if TYPE_CHECKING:
     from ..judging.verdict import Verdict

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..formatting import duration_text
 from ..planning.plan import PlannedRun
-from ..reporting.formatting import duration_text
 from .ledger import Ledger, State, machine
 
 __all__ = ["Progress", "time_left"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..formatting import count_text
 from ..planning.design import Study
-from ..reporting.formatting import count_text
 from .leftovers import Leftover
 from .rows import Scores
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..judging.pairing import pair
-from ..reporting.formatting import count_text, decimals, interval_text, score_text, signed
+from ..formatting import count_text, decimals, interval_text, score_text, signed
 from .cubes import cube
+from .pairing import pair
 
 if TYPE_CHECKING:
     import pandas as pd

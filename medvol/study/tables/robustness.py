@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..judging.pairing import pair
 from ..planning.design import Score
 from .cubes import Cube, corrupted_cube, cube
+from .pairing import pair
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvol.study.judging.pairing import pair
+from medvol.study.tables.pairing import pair
 from medvol.study.tables.table import Cube
 
 

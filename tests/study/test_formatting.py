@@ -2,7 +2,7 @@
 
 import pytest
 
-from medvol.study.reporting.formatting import (
+from medvol.study.formatting import (
     count_text,
     decimals,
     duration_text,
