@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 import medvol
-from medvol.bundles.commands import add_bundle_commands, misspelled_option, overrides_of
+from medvol.bundles.commands import add_bundle_commands
+from medvol.bundles.options import misspelled_option, overrides_of
 from medvol.data.commands import add_cache_command, add_manifest_command
 from medvol.study.commands import add_study_command
 

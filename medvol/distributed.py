@@ -15,6 +15,7 @@ __all__ = [
     "barrier",
     "bfloat16_units",
     "broadcast_object",
+    "cores",
     "device",
     "finalize",
     "gather",
@@ -27,6 +28,16 @@ __all__ = [
 
 def _has_group() -> bool:
     return dist.is_available() and dist.is_initialized()
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use.
+
+    Example:
+        >>> cores() >= 1
+        True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def rank() -> int:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import ast
-import difflib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medvol.writing import write_whole
+
+from .options import add_option, file_to_write, new_command, write_json
 
 # What a command does is imported where it runs: its module needs torch and MONAI, its help does not.
 
@@ -19,175 +18,101 @@ OVERRIDES = "any key of the bundle's config follows as --key value, as after 'py
 
 def add_bundle_commands(commands: Any) -> None:
     """Add ``list show check doctor preview embed pack card fetch push export shards`` to a parser's commands."""
-    lists = _command(commands, "list", _list, "the bundles here, their released weights and their runs")
-    _option(lists, "--json", metavar="FILE", type=_file, help="write the list as JSON")
+    lists = new_command(commands, "list", _list, "the bundles here, their released weights and their runs")
+    add_option(lists, "--json", metavar="FILE", type=file_to_write, help="write the list as JSON")
 
-    show = _command(commands, "show", _show, f"the config that would run; {OVERRIDES}", overrides=True)
+    show = new_command(commands, "show", _show, f"the config that would run; {OVERRIDES}", overrides=True)
     _bundle(show)
-    _option(show, "--against", metavar="BUNDLE", help="a table of what differs from this bundle or config")
-    _option(show, "--keys", nargs="+", help="only these keys, such as train::dataset")
-    _option(show, "--json", metavar="FILE", type=_file, help="write it as JSON")
+    add_option(show, "--against", metavar="BUNDLE", help="a table of what differs from this bundle or config")
+    add_option(show, "--keys", nargs="+", help="only these keys, such as train::dataset")
+    add_option(show, "--json", metavar="FILE", type=file_to_write, help="write it as JSON")
 
-    check = _command(commands, "check", _check, f"all that is wrong before a run, and its cost; {OVERRIDES}", True)
+    check = new_command(commands, "check", _check, f"all that is wrong before a run, and its cost; {OVERRIDES}", True)
     _bundle(check)
-    _option(check, "--no_estimate", action="store_true", help="do not try steps to estimate time and memory")
-    _option(check, "--estimate_steps", type=int, default=5, help="steps to try (default %(default)s)")
-    _option(check, "--json", metavar="FILE", type=_file, help="write the report as JSON")
+    add_option(check, "--no_estimate", action="store_true", help="do not try steps to estimate time and memory")
+    add_option(check, "--estimate_steps", type=int, default=5, help="steps to try (default %(default)s)")
+    add_option(check, "--json", metavar="FILE", type=file_to_write, help="write the report as JSON")
 
-    doctor = _command(commands, "doctor", _doctor, "versions, device, cache, disk, links and write access here")
-    _option(doctor, "--json", metavar="FILE", type=_file, help="write the findings as JSON")
+    doctor = new_command(commands, "doctor", _doctor, "versions, device, cache, disk, links and write access here")
+    add_option(doctor, "--json", metavar="FILE", type=file_to_write, help="write the findings as JSON")
 
-    preview = _command(commands, "preview", _preview, f"a picture of what the network sees; {OVERRIDES}", True)
+    preview = new_command(commands, "preview", _preview, f"a picture of what the network sees; {OVERRIDES}", True)
     _bundle(preview)
-    _option(preview, "--out", required=True, help="picture to write, ending in .png")
-    _option(preview, "--samples", type=int, default=2, help="samples drawn (default %(default)s)")
+    add_option(preview, "--out", required=True, help="picture to write, ending in .png")
+    add_option(preview, "--samples", type=int, default=2, help="samples drawn (default %(default)s)")
 
-    embed = _command(commands, "embed", _embed, f"one vector per image, and a map of them; {OVERRIDES}", True)
+    embed = new_command(commands, "embed", _embed, f"one vector per image, and a map of them; {OVERRIDES}", True)
     _bundle(embed, config=None)
     embed.add_argument("images", help="folder of images, an image file, or name or file of a manifest")
-    _option(embed, "--out", required=True, help="folder for embeddings, map.png and map.html")
-    _option(embed, "--stages", nargs="+", help="stages of the encoder, from 0, finest first, or 'all'; default: last")
-    _option(embed, "--format", choices=("parquet", "npz"), default="parquet", help="file type (default %(default)s)")
-    _option(embed, "--method", choices=("pca", "umap"), default="pca", help="the map (default %(default)s)")
-    _option(embed, "--color", metavar="COLUMN", help="group, a target or a column of the manifest that colors the map")
-    _option(embed, "--skip_failing", action="store_true", help="leave out images that cannot be read, and say so")
+    add_option(embed, "--out", required=True, help="folder for embeddings, map.png and map.html")
+    add_option(
+        embed, "--stages", nargs="+", help="stages of the encoder, from 0, finest first, or 'all'; default: last"
+    )
+    add_option(embed, "--format", choices=("parquet", "npz"), default="parquet", help="file type (default %(default)s)")
+    add_option(embed, "--method", choices=("pca", "umap"), default="pca", help="the map (default %(default)s)")
+    add_option(
+        embed, "--color", metavar="COLUMN", help="group, a target or a column of the manifest that colors the map"
+    )
+    add_option(embed, "--skip_failing", action="store_true", help="leave out images that cannot be read, and say so")
 
-    pack = _command(commands, "pack", _pack, "a bundle with a run's weights as a zip in the model zoo's layout")
+    pack = new_command(commands, "pack", _pack, "a bundle with a run's weights as a zip in the model zoo's layout")
     _bundle(pack, config=None)
-    _option(
+    add_option(
         pack,
         "--run",
         dest="of_run",
         metavar="RUN",
         help="run to release: its name, its folder, or 'latest'; default: weights released before",
     )
-    _option(pack, "--out", required=True, help="folder for the zip and its checksum")
-    _option(pack, "--weights_url", help="where the weights will be served; written into large_files.yml")
-    _option(pack, "--no_release", action="store_true", help="leave models/ of the bundle itself as it is")
+    add_option(pack, "--out", required=True, help="folder for the zip and its checksum")
+    add_option(pack, "--weights_url", help="where the weights will be served; written into large_files.yml")
+    add_option(pack, "--no_release", action="store_true", help="leave models/ of the bundle itself as it is")
 
-    card = _command(commands, "card", _card, "the model card of a weights file, in Markdown, from its passport")
+    card = new_command(commands, "card", _card, "the model card of a weights file, in Markdown, from its passport")
     card.add_argument("weights", help="weights file, bundle with released weights, or <bundle>@<run>")
-    _option(card, "--out", type=_file, help="file to write; default: print it")
+    add_option(card, "--out", type=file_to_write, help="file to write; default: print it")
 
-    fetch = _command(commands, "fetch", _fetch, "download a packed bundle, checked, whole or not at all")
+    fetch = new_command(commands, "fetch", _fetch, "download a packed bundle, checked, whole or not at all")
     fetch.add_argument("source", help="name of a bundle in the index, address of a zip, or a zip file")
-    _option(fetch, "--into", default="bundles", help="folder that holds the bundle's folder (default %(default)s)")
-    _option(fetch, "--index", help="address or file of an index of bundles; default: MEDVOL_INDEX")
-    _option(fetch, "--sha256", help="checksum to expect; default: that of the index, or of <address>.sha256")
+    add_option(fetch, "--into", default="bundles", help="folder that holds the bundle's folder (default %(default)s)")
+    add_option(fetch, "--index", help="address or file of an index of bundles; default: MEDVOL_INDEX")
+    add_option(fetch, "--sha256", help="checksum to expect; default: that of the index, or of <address>.sha256")
 
-    push = _command(commands, "push", _push, "upload a packed bundle to a Hugging Face repository")
+    push = new_command(commands, "push", _push, "upload a packed bundle to a Hugging Face repository")
     push.add_argument("package", help="zip that 'pack' wrote")
     push.add_argument("repository", help="owner/name")
-    _option(push, "--public", action="store_true", help="make the repository public (default: private)")
-    _option(push, "--dry_run", action="store_true", help="only list what would be uploaded")
+    add_option(push, "--public", action="store_true", help="make the repository public (default: private)")
+    add_option(push, "--dry_run", action="store_true", help="only list what would be uploaded")
 
-    export = _command(commands, "export", _export, "a bundle's network for programs without medvol")
+    export = new_command(commands, "export", _export, "a bundle's network for programs without medvol")
     _bundle(export, config=None)
-    _option(export, "--weights", help="file, <bundle>@<run> or <bundle>; default: the released weights")
-    _option(
+    add_option(export, "--weights", help="file, <bundle>@<run> or <bundle>; default: the released weights")
+    add_option(
         export, "--format", required=True, choices=("pt", "safetensors", "torch_export", "onnx"), help="what to write"
     )
-    _option(export, "--out", required=True, help="file to write")
+    add_option(export, "--out", required=True, help="file to write")
 
-    shards = _command(
+    shards = new_command(
         commands, "shards", _shards, f"write a bundle's pre-processed training data; {OVERRIDES}", overrides=True
     )
     _bundle(shards, config=None)
-    _option(shards, "--out", required=True, help="folder of the shards; a stopped command goes on there")
-    _option(shards, "--samples_per_shard", type=int, default=100, help="samples (default %(default)s)")
-    _option(shards, "--jobs", type=int, default=1, help="processes (default %(default)s)")
-    _option(shards, "--option", nargs="+", default=[], metavar="KEY=VALUE", help="another way to write a key")
-
-
-def overrides_of(words: Sequence[str]) -> dict[str, Any]:
-    """Return ``--key value`` words as a dict, read as MONAI's command line reads them.
-
-    Raises:
-        ValueError: a value stands without a key.
-
-    Example:
-        >>> overrides_of(["--steps", "3", "--grid=[3,3,3]", "--restart", "--manifest", "mine.json"])
-        {'steps': 3, 'grid': [3, 3, 3], 'restart': True, 'manifest': 'mine.json'}
-    """
-    found: dict[str, Any] = {}
-    key = None
-    for word in words:
-        if word.startswith("--"):
-            key, sign, value = word[2:].replace("#", "::").partition("=")
-            found[key] = _literal(value) if sign else True
-            key = None if sign else key
-        elif key is None:
-            raise ValueError(f"a bundle's key must be given as --key value; found {word!r} without one; name its key")
-        else:
-            found[key], key = _literal(word), None
-    return found
-
-
-def _literal(word: str) -> Any:
-    try:
-        return ast.literal_eval(word)
-    except (ValueError, SyntaxError):
-        return word
-
-
-def _command(commands: Any, name: str, run: Any, text: str, overrides: bool = False) -> argparse.ArgumentParser:
-    # Without abbreviations: `--warmup 3` shall not silently mean an option of ours that begins so.
-    command = commands.add_parser(name, help=text.partition(";")[0], description=text, allow_abbrev=False)
-    command.set_defaults(run=run, overrides={} if overrides else None, own_options=[])
-    return command
+    add_option(shards, "--out", required=True, help="folder of the shards; a stopped command goes on there")
+    add_option(shards, "--samples_per_shard", type=int, default=100, help="samples (default %(default)s)")
+    add_option(shards, "--jobs", type=int, default=1, help="processes (default %(default)s)")
+    add_option(shards, "--option", nargs="+", default=[], metavar="KEY=VALUE", help="another way to write a key")
 
 
 def _bundle(command: argparse.ArgumentParser, config: str | None = "train.json") -> None:
     command.add_argument("bundle", help="name, folder or config file of a bundle")
     if config is not None:
-        _option(command, "--config", default=config, help="which config of the bundle (default %(default)s)")
-
-
-def _option(command: argparse.ArgumentParser, name: str, **settings: Any) -> None:
-    spellings = dict.fromkeys([name, name.replace("_", "-")])
-    command.add_argument(*spellings, **settings)
-    command.get_default("own_options").append(name)
-
-
-def misspelled_option(words: Sequence[str], own_options: Sequence[str]) -> str | None:
-    """Return a sentence if a word that no option takes was meant as one, and not as a key of the bundle.
-
-    Example:
-        >>> misspelled_option(["--no_estimat", "--steps", "3"], ["--no_estimate", "--json"])
-        'there is no option --no_estimat; did you mean --no_estimate?'
-        >>> misspelled_option(["--steps", "3"], ["--no_estimate", "--json"]) is None
-        True
-    """
-    for word in words:
-        name = word.partition("=")[0].replace("-", "_").replace("__", "--", 1)
-        near = [option for option in own_options if len(name) > 5 and option.startswith(name)]
-        near += difflib.get_close_matches(name, own_options, n=1, cutoff=0.85)
-        if name.startswith("--") and near:
-            return f"there is no option {word.partition('=')[0]}; did you mean {near[0]}?"
-    return None
-
-
-def _file(text: str) -> str:
-    """A file to write, refused before any work is done for it."""
-    path = Path(text).expanduser()
-    if not path.parent.is_dir() or path.is_dir():
-        found = "a folder" if path.is_dir() else f"no folder {path.parent}"
-        raise argparse.ArgumentTypeError(
-            f"a file in a folder that exists is expected; found {found}; make it, or correct the path"
-        )
-    return str(path)
-
-
-def _as_json(content: Any, file: str | None) -> None:
-    if file is not None:
-        write_whole(Path(file), json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        add_option(command, "--config", default=config, help="which config of the bundle (default %(default)s)")
 
 
 def _list(chosen: argparse.Namespace) -> int:
     from .showing.listing import list_bundles, listing_text
 
     entries = list_bundles()
-    _as_json([entry.as_dict() for entry in entries], chosen.json)
+    write_json([entry.as_dict() for entry in entries], chosen.json)
     print(listing_text(entries))
     return 0
 
@@ -197,11 +122,11 @@ def _show(chosen: argparse.Namespace) -> int:
 
     if chosen.against is not None:
         rows = compare(chosen.bundle, chosen.against, chosen.config, chosen.overrides, chosen.keys)
-        _as_json(rows, chosen.json)
+        write_json(rows, chosen.json)
         print(comparison_text(rows, chosen.bundle, chosen.against))
         return 0
     content = resolved(chosen.bundle, chosen.config, chosen.overrides, chosen.keys)
-    _as_json(content, chosen.json)
+    write_json(content, chosen.json)
     print(resolved_text(content))
     return 0
 
@@ -211,7 +136,7 @@ def _check(chosen: argparse.Namespace) -> int:
 
     steps = 0 if chosen.no_estimate else chosen.estimate_steps
     report = check_bundle(chosen.bundle, chosen.config, chosen.overrides, estimate_steps=steps)
-    _as_json(report.as_dict(), chosen.json)
+    write_json(report.as_dict(), chosen.json)
     print(report.text())
     return 0 if report.ok else 1
 
@@ -220,7 +145,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
     from .doctor.diagnosis import diagnose, diagnosis_text
 
     lines = diagnose()
-    _as_json([line.as_dict() for line in lines], chosen.json)
+    write_json([line.as_dict() for line in lines], chosen.json)
     print(diagnosis_text(lines))
     return 1 if any(line.state == "error" for line in lines) else 0
 

@@ -65,10 +65,25 @@ def fill_inherited(parser: ConfigParser, original: dict[str, Any]) -> dict[str, 
     return values
 
 
+def section_folder(section: str, corruption: str | None = None, severity: int | None = None) -> str:
+    """Return the name of the folder, inside of a run's, that holds the scores on a section of the manifest.
+
+    Args:
+        section: the section.
+        corruption: how its images were corrupted, or None.
+        severity: how severely.
+
+    Example:
+        >>> section_folder("test"), section_folder("test", "noise", 3)
+        ('test', 'test-noise-3')
+    """
+    return f"{section}-{corruption}-{severity}" if corruption else section
+
+
 def results_dir(weights: str, name: str, corruption: str | None = None, severity: int = 1) -> str:
     """Return the folder for results beside a weights file: ``<folder of the weights>/<name>``.
 
-    Scores of corrupted images get a folder of their own, ``<name>-<corruption>-<severity>``.
+    Scores of corrupted images get a folder of their own, of :func:`section_folder`.
 
     Args:
         weights: a path or a weights name such as ``"unet_brats@latest"``.
@@ -77,5 +92,5 @@ def results_dir(weights: str, name: str, corruption: str | None = None, severity
         severity: how severely.
     """
     path = find_weights(weights)
-    folder = f"{name}-{corruption}-{severity}" if corruption else name
+    folder = section_folder(name, corruption, severity)
     return str((Path.cwd() if path is None else path.parent) / folder)

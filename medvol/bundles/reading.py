@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ def read_json(file: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is not JSON, or no object; the message shows the line.
+        ValueError: it is not JSON, or no object, or a key stands twice in one; the message shows the line, or the key.
 
     Example:
         >>> import tempfile
@@ -30,7 +31,7 @@ def read_json(file: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"a JSON file is expected, found none at {path}; correct the path")
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = json.loads(text, object_pairs_hook=partial(_object, path))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} must be JSON in UTF-8; found {error}; save it as UTF-8") from error
     except json.JSONDecodeError as error:
@@ -45,3 +46,16 @@ def read_json(file: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ValueError(f"{path} must hold a JSON object; found {type(content).__name__}; write {{...}}")
     return content
+
+
+def _object(path: Path, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):  # Python would keep the last one, and nobody would know
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        beside = ", ".join(f"'{name}'" for name in list(found)[:4] if name != twice)
+        raise ValueError(
+            f"{path} must have every key once in an object; found '{twice}' {names.count(twice)} times"
+            f"{f', beside {beside}' if beside else ''}; remove or rename one of them"
+        )
+    return found

@@ -8,10 +8,13 @@ from typing import Any
 from monai.bundle import ConfigWorkflow
 
 from . import opening
+from .freeing import freeing
 
 
 def run(bundle: str | Path, config: str = "train.json", **overrides: Any) -> Path | None:
     """Run one config of a bundle in this process, or skip it when that very run has finished.
+
+    Neither the memory nor the workers of the run are left behind, unless it fails and somebody keeps the error.
 
     Args:
         bundle: a bundle's name, folder or config file.
@@ -29,7 +32,13 @@ def run(bundle: str | Path, config: str = "train.json", **overrides: Any) -> Pat
     # `config_files` looks for this very name in this function, as it finds it in MONAI's own `run`.
     config_file = str(opening.config_file(bundle, config))
     kind = "train" if "train" in Path(config_file).name else "infer"
-    workflow = ConfigWorkflow(config_file=config_file, workflow_type=kind, **overrides)
+    with freeing():
+        return _run(config_file, kind, overrides)
+
+
+def _run(file: str, kind: str, overrides: dict[str, Any]) -> Path | None:
+    # A function of its own: the workflow ends with it, and can be freed.
+    workflow = ConfigWorkflow(config_file=file, workflow_type=kind, **overrides)
     try:
         workflow.initialize()
         workflow.run()

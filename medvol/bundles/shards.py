@@ -41,7 +41,7 @@ def write_bundle_shards(
     try:
         items = parser.get_parsed_content("data").items("training", modalities=parser.config.get("modalities"))
     except (OSError, ValueError) as error:
-        refuse("a manifest with readable data", str(error), "see data_manifests/README.md, or give --dataset_dir")
+        refuse("a manifest with readable data", str(error), "see data_manifests/README.md")
     if not items:
         refuse(
             "at least one training case", "none", "add cases, or deal them out with 'python -m medvol manifest split'"

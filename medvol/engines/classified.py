@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +11,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from medvol.distributed import is_main
-from medvol.engines.evaluation import COLUMNS, case_identity, gather_objects, samples
-from medvol.writing import write_whole
+from medvol.engines.evaluation import COLUMNS, case_identity, gather_objects, samples, write_table
 
 __all__ = ["ScoreClasses"]
 
@@ -36,9 +32,8 @@ class ScoreClasses:
     """Score the classified cases of an evaluator, and write their scores and their probabilities as two tables.
 
     Attach it to a MONAI ``SupervisedEvaluator`` with ``decollate=True``. At the end of the epoch the metrics of the
-    whole set stand in ``engine.state.metrics`` (``retinopathy_kappa``, ...) and the scored cases in
-    ``engine.state.classified``; on completion the main process writes the tables, atomically and sorted. Cases whose
-    label is not known are predicted and not scored.
+    whole set stand in ``engine.state.metrics`` (``retinopathy_kappa``, ...); on completion the main process writes the
+    tables, atomically and sorted. Cases whose label is not known are predicted and not scored.
 
     Args:
         scores: makes metrics, rows and predictions of the cases; :class:`medvol.metrics.ClassificationScores`.
@@ -91,7 +86,6 @@ class ScoreClasses:
 
     def _start(self, engine: Engine) -> None:
         self._seen, self._cases = {}, []
-        engine.state.classified = []
 
     def _collect(self, engine: Engine) -> None:
         for sample in samples(engine):
@@ -111,8 +105,7 @@ class ScoreClasses:
         # A distributed sampler repeats cases to give every rank the same number: each case counts once.
         cases = {case: one for part in gather_objects(self._seen) for case, one in part.items()}
         self._cases = [cases[case] for case in sorted(cases)]
-        engine.state.classified = self._known()
-        engine.state.metrics.update(self.scores.mean(engine.state.classified))
+        engine.state.metrics.update(self.scores.mean(self._known()))
 
     def _known(self) -> list[dict[str, Any]]:
         return [one for one in self._cases if one["label"] is not None and not np.isnan(one["label"]).all()]
@@ -121,13 +114,13 @@ class ScoreClasses:
         if not is_main():
             return
         if self.predictions is not None:
-            _write_table(self.predictions, self.scores.predictions(self._cases))
+            write_table(self.predictions, self.scores.predictions(self._cases))
         if self.path is None:
             return
         found, notes = self.scores.rows(self._known())
         rows = [{**row, **self.columns} for row in found]
         rows.sort(key=lambda row: (row["case"], row["region"], row["metric"]))
-        _write_table(self.path, rows, COLUMNS)
+        write_table(self.path, rows, COLUMNS)
         if self.report is not None:
             self._tell(engine, notes)
 
@@ -142,19 +135,3 @@ class ScoreClasses:
 
 def _numbers(values: Any) -> np.ndarray:
     return torch.as_tensor(values).detach().as_subclass(torch.Tensor).double().cpu().numpy()
-
-
-def _write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
-    """Write rows as CSV; without columns given, those that occur, in the order in which they occur first."""
-    columns = columns or list(dict.fromkeys(key for row in rows for key in row))
-    text = io.StringIO()
-    table = csv.DictWriter(text, columns, lineterminator="\n", restval="")
-    table.writeheader()
-    table.writerows({key: _text(value) for key, value in row.items()} for row in rows)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, text.getvalue())
-
-
-def _text(value: Any) -> Any:
-    # repr gives the shortest text that reads back as the same number.
-    return repr(float(value)) if isinstance(value, float) and math.isfinite(value) else value

@@ -133,13 +133,7 @@ class ScoreCases:
         if self.path is None or not is_main():
             return
         rows = sorted(self._all, key=lambda row: (row["case"], row["region"], row["metric"]))
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        # repr gives the shortest text that reads back as the same number.
-        table.writerows({**row, "value": repr(float(row["value"]))} for row in rows)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(self.path, text.getvalue())
+        write_table(self.path, [{**row, "value": float(row["value"])} for row in rows], COLUMNS)
         if self.report is not None:
             means = ", ".join(f"{name} {value:.4g}" for name, value in engine.state.metrics.items())
             cases = len({row["case"] for row in rows})
@@ -202,6 +196,33 @@ class SaveEmbeddings:
         )
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, data.getvalue())
+
+
+def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write rows as CSV; without columns given, those that occur, in the order in which they occur first.
+
+    Args:
+        path: the file; its folder is made.
+        rows: value by column; what a row does not have stays empty.
+        columns: names of the columns.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "new" / "table.csv"
+        >>> write_table(file, [{"a": 0.1, "b": 2}, {"a": 1.0}])
+        >>> file.read_text(encoding="utf-8").split()
+        ['a,b', '0.1,2', '1.0,']
+    """
+    columns = columns or list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    table = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    table.writeheader()
+    # repr gives the shortest text that reads back as the same number.
+    table.writerows(
+        {key: repr(float(value)) if isinstance(value, float) else value for key, value in row.items()} for row in rows
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.getvalue())
 
 
 def samples(engine: Engine) -> Iterable[dict[str, Any]]:

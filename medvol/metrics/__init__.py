@@ -1,46 +1,56 @@
 """Per-case scores, monitors' metrics, and the statistics on them."""
 
-from .classification import ClassificationScores, auroc, num_outputs, quadratic_kappa
-from .components import Components, crossed_components
-from .design import patients_needed, power, seeds_needed, smallest_difference
-from .distances import dice, hd95
-from .holm import holm
-from .jackknife import pseudo_values
-from .lesions import lesion_scores
-from .noninferiority import equivalent, non_inferior
-from .resampling import bootstrap_interval, patient_means, permutation_p
-from .retrieval import ContrastiveAccuracy
-from .segmentation import BRATS_REGIONS, SegmentationScores, mean_over_cases
-from .set_bootstrap import SetInterval, bootstrap_set_metric
-from .statistics import Interval, crossed_interval
+from __future__ import annotations
 
-__all__ = [
-    "BRATS_REGIONS",
-    "ClassificationScores",
-    "Components",
-    "ContrastiveAccuracy",
-    "Interval",
-    "SegmentationScores",
-    "SetInterval",
-    "auroc",
-    "bootstrap_interval",
-    "bootstrap_set_metric",
-    "crossed_components",
-    "crossed_interval",
-    "dice",
-    "equivalent",
-    "hd95",
-    "holm",
-    "lesion_scores",
-    "mean_over_cases",
-    "non_inferior",
-    "num_outputs",
-    "patient_means",
-    "patients_needed",
-    "permutation_p",
-    "power",
-    "pseudo_values",
-    "quadratic_kappa",
-    "seeds_needed",
-    "smallest_difference",
-]
+import importlib
+from typing import Any
+
+from .holm import holm  # now, for its module has the same name
+
+# The others load on first use: which way a metric improves is asked where torch is not needed.
+_PLACES = {
+    "BRATS_REGIONS": "segmentation",
+    "ClassificationScores": "classification",
+    "Components": "components",
+    "ContrastiveAccuracy": "retrieval",
+    "Interval": "statistics",
+    "SegmentationScores": "segmentation",
+    "SetInterval": "set_bootstrap",
+    "auroc": "classification",
+    "bootstrap_interval": "resampling",
+    "bootstrap_set_metric": "set_bootstrap",
+    "crossed_components": "components",
+    "crossed_interval": "statistics",
+    "dice": "distances",
+    "equivalent": "noninferiority",
+    "hd95": "distances",
+    "higher_is_better": "direction",
+    "is_distance": "direction",
+    "lesion_scores": "lesions",
+    "mean_over_cases": "segmentation",
+    "metric_title": "direction",
+    "non_inferior": "noninferiority",
+    "num_outputs": "classification",
+    "patient_means": "resampling",
+    "patients_needed": "design",
+    "permutation_p": "resampling",
+    "power": "design",
+    "pseudo_values": "jackknife",
+    "quadratic_kappa": "classification",
+    "seeds_needed": "design",
+    "smallest_difference": "design",
+}
+
+__all__ = ["holm", *_PLACES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'medvol.metrics' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"medvol.metrics.{_PLACES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

@@ -49,13 +49,34 @@ class Components:
         freedom than the smaller of the first two terms, is a small rest of large terms that cancel: it is replaced by
         the larger of the first two terms alone, with the fewer of their two degrees of freedom.
         """
-        parts = np.array(self.mean_squares) / (self.seeds * self.patients)
-        degrees = np.array(self.degrees, dtype=np.float64)
-        variance = parts[0] + parts[1] - parts[2]
-        fewest = float(degrees[:2].min())
-        df = float(variance**2 / (parts**2 / degrees).sum()) if variance > 0 else 0.0
-        # A sum of mean squares has at least the degrees of freedom of one of them; fewer come only from the minus sign.
-        return (float(variance), df) if df >= fewest else (float(parts[:2].max()), fewest)
+        variance, df = mean_variance(np.array(self.mean_squares)[:, None], *np.atleast_1d(self.seeds, self.patients))
+        return float(variance[0]), float(df[0])
+
+
+def mean_variance(squares: np.ndarray, seeds: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the variance of the grand mean and its degrees of freedom, of many designs at once.
+
+    Args:
+        squares: ``(3, N)``, mean squares of seeds, patients and residual, in the squared unit of the score.
+        seeds: ``(N,)``, S of each design.
+        patients: ``(N,)``, P of each design.
+
+    Returns:
+        Variances and degrees of freedom, each ``(N,)``; see :meth:`Components.variance_of_mean`.
+
+    Example:
+        >>> variance, df = mean_variance(np.array([[2.0], [1.0], [1.0]]), np.array([3]), np.array([5]))
+        >>> round(float(variance[0]), 4), round(float(df[0]), 2)
+        (0.1333, 2.0)
+    """
+    degrees = np.stack([seeds - 1, patients - 1, (seeds - 1) * (patients - 1)]).astype(np.float64)
+    parts = squares / (seeds * patients)
+    variance, fewest = parts[0] + parts[1] - parts[2], degrees[:2].min(0)
+    terms = (parts**2 / degrees).sum(0)
+    df = np.divide(variance**2, terms, out=np.zeros(len(variance)), where=variance > 0)
+    # A sum of mean squares has at least the degrees of freedom of one of them; fewer come only from the minus sign.
+    kept = df >= fewest
+    return np.where(kept, variance, parts[:2].max(0)), np.where(kept, df, fewest)
 
 
 def crossed_components(differences: ArrayLike) -> Components:

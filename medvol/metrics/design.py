@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from .components import Components
+from .components import Components, mean_variance
 
 __all__ = ["patients_needed", "power", "seeds_needed", "smallest_difference"]
 
@@ -42,11 +41,9 @@ def power(
         >>> power(pilot, 0.1) > power(pilot, 0.02)
         True
     """
-    error, df = _expected(components, seeds, patients, alpha)
-    if error == 0:
-        return float(difference != 0)
-    bound = stats.t.ppf(1 - alpha / 2, df)
-    return float(stats.nct.sf(bound, df, abs(difference) / error))
+    s = components.seeds if seeds is None else seeds
+    p = components.patients if patients is None else patients
+    return float(_powers(components, difference, s, p, alpha)[0])
 
 
 def smallest_difference(
@@ -75,7 +72,9 @@ def smallest_difference(
     """
     if not alpha < wanted < 1:
         raise ValueError(f"the wanted power must lie between {alpha} and 1; found {wanted}; 0.8 is usual")
-    error, df = _expected(components, seeds, patients, alpha)
+    s = components.seeds if seeds is None else seeds
+    p = components.patients if patients is None else patients
+    error, df = (float(value[0]) for value in _expected(components, s, p, alpha))
     if error == 0:
         return 0.0
     bound = stats.t.ppf(1 - alpha / 2, df)
@@ -90,7 +89,8 @@ def seeds_needed(components: Components, difference: float, alpha: float = 0.05,
         >>> seeds_needed(Components(0.0, 3, 20, (0.02, 0.004, 0.002)), 0.05)
         6
     """
-    return _first(lambda n: power(components, difference, seeds=n, alpha=alpha), wanted)
+    numbers = np.arange(2, _MOST + 1)
+    return _first(numbers, _powers(components, difference, numbers, components.patients, alpha) >= wanted)
 
 
 def patients_needed(components: Components, difference: float, alpha: float = 0.05, wanted: float = 0.8) -> int | None:
@@ -100,23 +100,35 @@ def patients_needed(components: Components, difference: float, alpha: float = 0.
         >>> patients_needed(Components(0.0, 3, 20, (0.02, 0.004, 0.002)), 0.02) is None  # the seeds differ too much
         True
     """
-    return _first(lambda n: power(components, difference, patients=n, alpha=alpha), wanted)
+    numbers = np.arange(2, _MOST + 1)
+    return _first(numbers, _powers(components, difference, components.seeds, numbers, alpha) >= wanted)
 
 
-def _expected(components: Components, seeds: int | None, patients: int | None, alpha: float) -> tuple[float, float]:
-    """Standard error of the mean of a design and its degrees of freedom."""
-    s = components.seeds if seeds is None else seeds
-    p = components.patients if patients is None else patients
-    if min(s, p) < 2 or not 0 < alpha < 1:
-        raise ValueError(
-            f"a design must have two seeds, two patients and a level in (0, 1); found {s}, {p} and {alpha}; correct it"
-        )
+def _powers(
+    components: Components, difference: float, seeds: ArrayLike, patients: ArrayLike, alpha: float
+) -> np.ndarray:
+    """Power ``(N,)`` of many designs at once."""
+    error, df = _expected(components, seeds, patients, alpha)
+    if not error.any():
+        return np.full(len(error), float(difference != 0))
+    return stats.nct.sf(stats.t.ppf(1 - alpha / 2, df), df, abs(difference) / error)
+
+
+def _expected(
+    components: Components, seeds: ArrayLike, patients: ArrayLike, alpha: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of the means of designs and their degrees of freedom, each ``(N,)``."""
+    s, p = (np.asarray(number) for number in np.broadcast_arrays(*np.atleast_1d(seeds, patients)))
+    least = min(int(s.min()), int(p.min()))
+    if least < 2 or not 0 < alpha < 1:
+        found = f"{int(s.min())}, {int(p.min())} and {alpha}"
+        raise ValueError(f"a design must have two seeds, two patients and a level in (0, 1); found {found}; correct it")
     v_seed, v_patient, v_rest = (max(0.0, value) for value in components.variances)
-    squares = (p * v_seed + v_rest, s * v_patient + v_rest, v_rest)
-    variance, df = Components(0.0, s, p, squares).variance_of_mean()
-    return float(np.sqrt(variance)), df
+    squares = np.stack([p * v_seed + v_rest, s * v_patient + v_rest, np.full(s.shape, v_rest)])
+    variance, df = mean_variance(squares, s, p)
+    return np.sqrt(variance), df
 
 
-def _first(reached: Callable[[int], float], wanted: float) -> int | None:
-    # One by one: with more patients the degrees of freedom can fall to those of the seeds, and the power with them.
-    return next((n for n in range(2, _MOST + 1) if reached(n) >= wanted), None)
+def _first(numbers: np.ndarray, reached: np.ndarray) -> int | None:
+    # Not by halving: with more patients the degrees of freedom can fall to those of the seeds, and the power with them.
+    return int(numbers[reached.argmax()]) if reached.any() else None

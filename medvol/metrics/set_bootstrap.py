@@ -60,6 +60,9 @@ def bootstrap_set_metric(
     comparison. With few patients of a class the interval is too narrow (of an AUROC with 10 positives among 500 it
     covered 83 % in place of 95 %): see :attr:`SetInterval.few`.
 
+    A function for scripts: no bundle and no study calls it; a study treats pseudo-values
+    (:func:`medvol.metrics.pseudo_values`) like scores of patients.
+
     Args:
         statistic: called as ``statistic(targets, *predictions)``; returns one number.
         targets: ``(N,)``, the class of each image.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+from medvol.metrics.direction import is_distance, metric_title
+
 __all__ = [
-    "count_text", "decimals", "duration_text", "fixed", "headline", "interval_text", "listed", "p_text", "plural",
-    "score_text", "signed",
+    "arm_text", "count_name", "count_text", "decimals", "duration_text", "fixed", "headline", "interval_text",
+    "listed", "p_text", "plural", "score_name", "score_text", "signed",
 ]  # fmt: skip
 
 NOTHING = "-"
@@ -21,7 +23,7 @@ def decimals(metric: str) -> int:
         >>> decimals("dice"), decimals("hd95")
         (3, 2)
     """
-    return 2 if any(word in metric for word in ("hd95", "distance")) else 3
+    return 2 if is_distance(metric) else 3
 
 
 def fixed(value: float | None, digits: int = 3) -> str:
@@ -71,40 +73,73 @@ def p_text(value: float | None) -> str:
     return "< 0.001" if value is not None and value < 0.001 else fixed(value)
 
 
-def count_text(count: int | str | None) -> str:
-    """A label count in words.
+def count_name(count: int | str | None, patients: int | None = None) -> str:
+    """A label count as it stands in a table; ``all`` with its number where that is known.
 
     Example:
-        >>> count_text("all"), count_text("1"), count_text(16)
-        ('all labelled patients', '1 labelled patient', '16 labelled patients')
+        >>> count_name("all", 16), count_name("all"), count_name(4, 16)
+        ('all (16)', 'all', '4')
     """
-    return f"{count} labelled patient{'' if str(count) == '1' else 's'}"
+    return f"{count} ({patients})" if str(count) == "all" and patients else str(count)
+
+
+def count_text(count: int | str | None, patients: int | None = None) -> str:
+    """A label count in words.
+
+    Args:
+        count: a number of patients, or ``all``.
+        patients: how many ``all`` stands for, where that is known.
+
+    Example:
+        >>> count_text("all", 16), count_text("1"), count_text(16)
+        ('all (16) labelled patients', '1 labelled patient', '16 labelled patients')
+    """
+    return f"{count_name(count, patients)} labelled patient{'' if str(count) == '1' else 's'}"
+
+
+def arm_text(arm: str, budget: str) -> str:
+    """An arm with the tag of a budget that is not the standard one.
+
+    Example:
+        >>> arm_text("scratch-x3", "1800 steps"), arm_text("scratch", "")
+        ('scratch-x3 (1800 steps)', 'scratch')
+    """
+    return f"{arm} ({budget})" if budget else arm
 
 
 def duration_text(seconds: float | None) -> str:
-    """A duration in the unit that a person would use.
+    """A duration as all of medvol tells it; a dash for none.
 
     Example:
-        >>> duration_text(42), duration_text(200), duration_text(9000)
-        ('42 s', '3 min', '2.5 h')
+        >>> duration_text(42), duration_text(100), duration_text(None)
+        ('42 s', '1 min 40 s', '-')
     """
-    if seconds is None or not math.isfinite(seconds):
-        return NOTHING
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    from medvol.bundles.checks.estimate import duration
+
+    return NOTHING if seconds is None or not math.isfinite(seconds) else duration(seconds)
 
 
-def score_text(metric: str, region: str) -> str:
-    """A score as a reader knows it; the mean over regions goes without saying.
+def score_text(metric: str, region: str, higher_is_better: bool = True) -> str:
+    """A score as a reader knows it; the mean over regions goes without saying, and so does that more is better.
 
     Example:
         >>> score_text("dice", "mean"), score_text("hd95", "whole")
         ('Dice', 'whole HD95 (mm)')
+        >>> score_text("hd95", "whole", higher_is_better=False)
+        'whole HD95 (mm), lower is better'
     """
-    name = {"dice": "Dice", "hd95": "HD95", "auroc": "AUROC"}.get(metric, metric.replace("_", " "))
-    unit = " (mm)" if "hd95" in metric or "distance" in metric else ""
-    return f"{'' if region == 'mean' else f'{region} '}{name}{unit}"
+    unit = " (mm)" if is_distance(metric) else ""
+    return f"{score_name(metric, region)}{unit}{'' if higher_is_better else ', lower is better'}"
+
+
+def score_name(metric: str, region: str) -> str:
+    """A score without its unit.
+
+    Example:
+        >>> score_name("hd95", "whole")
+        'whole HD95'
+    """
+    return f"{'' if region == 'mean' else f'{region} '}{metric_title(metric)}"
 
 
 def headline(text: str) -> str:

@@ -6,23 +6,6 @@ from pathlib import Path
 import pytest
 
 from medvol.__main__ import build_parser, main
-from medvol.bundles.commands import overrides_of
-
-
-@pytest.mark.parametrize(
-    ("words", "value"),
-    [
-        ("--steps 3", {"steps": 3}),
-        ("--learning_rate 1e-3", {"learning_rate": 1e-3}),
-        ("--train#trainer#clip_norm 2.0", {"train::trainer::clip_norm": 2.0}),
-        ("--modalities ['t1','t2']", {"modalities": ["t1", "t2"]}),
-        ("--mlflow false", {"mlflow": "false"}),
-        ("--restart --steps=2", {"restart": True, "steps": 2}),
-        ("--offset -3", {"offset": -3}),
-    ],
-)
-def test_overrides_are_read_as_monai_reads_them(words: str, value: dict) -> None:
-    assert overrides_of(words.split()) == value
 
 
 def test_a_value_without_a_key_is_refused(capsys: pytest.CaptureFixture) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,3 +189,10 @@ def test_a_config_that_is_not_there_is_named() -> None:
 def test_the_suffix_may_be_left_out(overrides: Callable[..., dict], tmp_path: Path) -> None:
     with pytest.raises(GuardError, match="'steps' of at least 1"):
         bundles.run("cpc3d", "train", **overrides("cpc3d", steps=0))
+
+
+@pytest.mark.slow
+def test_a_run_leaves_no_workers_behind(overrides: Callable[..., dict]) -> None:
+    before = set(multiprocessing.active_children())
+    bundles.run("unet_brats", **overrides("unet_brats", num_workers=1))
+    assert set(multiprocessing.active_children()) == before

@@ -85,8 +85,7 @@ def test_a_second_epoch_begins_anew(tmp_path: Path) -> None:
 
 def test_unknown_labels_are_predicted_and_not_scored(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     handler = ScoreClasses(SCORES, tmp_path / "metrics.csv", tmp_path / "predictions.csv", report="test")
-    engine = evaluate(items([0, float("nan"), 2, 1, 0, 2, 1], seen=[0, 1, 2, 1, 0, 2, 1]), handler)
-    assert len(engine.state.classified) == 6
+    evaluate(items([0, float("nan"), 2, 1, 0, 2, 1], seen=[0, 1, 2, 1, 0, 2, 1]), handler)
     assert "c1" not in {row["case"] for row in table(tmp_path / "metrics.csv")}
     assert [row["truth"] for row in table(tmp_path / "predictions.csv")][:2] == ["none", ""]
     assert "6 cases scored, 1 without a label" in capsys.readouterr().out

@@ -42,6 +42,25 @@ def test_the_numbers_needed_are_the_smallest() -> None:
     assert power(few_seeds_effect, 0.02, patients=n) >= 0.8 > power(few_seeds_effect, 0.02, patients=n - 1)
 
 
+def test_all_numbers_at_once_are_those_of_a_search_one_by_one() -> None:
+    for sd, difference in (((0.01, 0.02, 0.03), 0.03), ((0.001, 0.05, 0.05), 0.03), ((0.004, 0.004, 0.03), 0.02)):
+        parts = components(4, 20, sd)
+        for key, found in (
+            ("seeds", seeds_needed(parts, difference)),
+            ("patients", patients_needed(parts, difference)),
+        ):
+            slow = next((n for n in range(2, 100) if power(parts, difference, **{key: n}) >= 0.8), None)
+            assert found == slow or (slow is None and (found is None or found >= 100)), (sd, key)
+
+
+@pytest.mark.parametrize("function", [seeds_needed, patients_needed])
+def test_numbers_needed_at_the_ends(function: object) -> None:
+    assert function(PILOT, 0.0) is None
+    assert function(components(3, 20, (0.0, 0.0, 0.0)), 0.0) is None
+    assert function(components(3, 20, (0.0, 0.0, 0.0)), 0.1) == 2
+    assert function(components(3, 20, (0.02, 0.0, 0.05)), 0.05) == function(components(3, 20, (0.02, 0.0, 0.05)), -0.05)
+
+
 def test_more_patients_do_not_help_where_seeds_differ() -> None:
     assert patients_needed(PILOT, 0.02) is None
 

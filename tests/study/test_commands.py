@@ -72,18 +72,29 @@ def test_run_goes_into_the_studys_folder(
     monkeypatch.setattr("medvol.study.running.run.run_study", run_study)
     assert main(["study", "run", study_file]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("[1/10] a run\n7 runs carried out, 3 done before, 0 failed\n")
+    assert shown.startswith("note: 2 seeds: arms will not be judged")
+    assert shown.partition("\n")[2].startswith("[1/10] a run\n7 runs carried out, 3 done before, 0 failed\n")
     assert "study report studies/tiny" in shown
     outcome = Outcome(0, {"a": "no"}, 0)
     data = Path(study_file).parent / "data"
     words = ["--out", "there", "--jobs", "2", "--accept_other_code", "--dataset_dir", str(data)]
     assert main(["study", "run", study_file, *words]) == 1, "scripts learn that a run failed"
-    Path("there").mkdir()
     Path("there", "plan.json").write_text(json.dumps({"dataset_dir": str(data)}), encoding="utf-8")
     main(["study", "run", study_file, "--out", "there"])
     assert asked == [
         (None, "studies/tiny", 1, False), (str(data), "there", 2, True), (str(data), "there", 1, False),
     ], "the folder of the images is remembered"  # fmt: skip
+
+
+def test_a_folder_that_cannot_be_made(
+    study_file: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mkdir(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied", "there")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    assert main(["study", "run", study_file, "--out", str(tmp_path / "there")]) == 2
+    assert "--out must be a folder that can be made; found 'Permission denied' at " in capsys.readouterr().err
 
 
 def test_report(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,26 +108,45 @@ def test_report(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pyte
     monkeypatch.setattr("medvol.study.reporting.report.write_report", write_report)
     assert main(["study", "report", "smoke"]) == 2
     assert "plan.json; found none in studies/smoke; give the folder of 'study run' by --out" in capsys.readouterr().err
-    for folder in ("studies/smoke", "other"):
+    for folder, name in (("studies/smoke", "smoke"), ("other", "smoke"), ("others", "mine")):
         Path(folder).mkdir(parents=True)
         Path(folder, "plan.json").write_text("{}", encoding="utf-8")
+        Path(folder, "study.json").write_text(json.dumps({"name": name}), encoding="utf-8")
     assert main(["study", "report", "smoke"]) == 0
     assert capsys.readouterr().out == f"written: {Path('studies/smoke/report/report.html')}\n"
     assert main(["study", "report", "smoke", "--out", "other", "--report", "x", "--no_images"]) == 0
     assert asked == [("studies/smoke", None, True), ("other", "x", False)]
+    for words in (["smoke", "--out", "others"], ["nonsuch", "--out", "other"]):
+        assert main(["study", "report", *words]) == 2
+    said = capsys.readouterr().err
+    assert "others must hold the study 'smoke'; found the study 'mine'" in said
+    assert "found neither for 'nonsuch'" in said
+    assert len(asked) == 2, "no report of another study is given away as the one that was asked for"
 
 
 def test_which_folder(tmp_path: Path) -> None:
     assert study_folder("mine.json", None, "mine") == Path("studies/mine")
     assert study_folder("mine.json", "x", "mine") == Path("x")
     (tmp_path / "plan.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "study.json").write_text('{"name": "mine"}', encoding="utf-8")
     assert study_folder(str(tmp_path), None, "mine") == tmp_path, "a study folder is its own"
     assert study_folder(str(tmp_path / "study.json"), None, "mine") == tmp_path
+
+
+def test_a_study_of_ones_own_does_not_go_where_a_shipped_one_goes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a name of its own; found 'smoke', which comes with medvol"):
+        study_folder("my_smoke.json", None, "smoke")
+    assert study_folder("my_smoke.json", "x", "smoke") == Path("x")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["plan", "smoke", "--jobs", "0"], "argument --jobs: a whole number of at least 1 is expected; found '0'"),
+        (["run", "smoke", "--jobs", "-1"], "a whole number of at least 1 is expected"),
+        (["plan", "smoke", "--estimate_steps", "0"], "a whole number of at least 1 is expected"),
+        (["run", "smoke", "--out", __file__], "a folder, there or new, is expected; found the file"),
+        (["report", "smoke", "--report", f"{__file__}/x"], "a folder, there or new, is expected; found the file"),
         (["plan", "smok"], "did you mean 'smoke'?"),
         (["plan", "smoke", "--no_estimat"], "did you mean --no_estimate?"),
         (["plan", "smoke", "--seed", "3"], "found 'seed'; state it by seeds"),

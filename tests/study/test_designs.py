@@ -14,10 +14,11 @@ import pytest
 
 from medvol.__main__ import main
 from medvol.data import load_manifest
+from medvol.study.planning import arms, reading
 from medvol.study.planning.design import Published, Study
 from medvol.study.planning.grid import planned_runs
 from medvol.study.planning.plan import Plan, make_plan
-from medvol.study.planning.reading import load_study, shipped_studies
+from medvol.study.planning.reading import load_study, parse_study, shipped_studies
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "data_manifests" / "README.md"
@@ -93,7 +94,8 @@ def test_a_study_is_named_like_its_file_and_says_what_it_needs(name: str) -> Non
     assert study.question.count("?") == 1
     assert study.reference == "scratch"
     assert study.arms["scratch"].starts_from_scratch
-    assert study.arms["scratch-x3"].longer == 3
+    longer = {arm.name: arm.longer for arm in study.arms.values() if arm.longer != 1}
+    assert longer == ({"scratch-x2": 2} if name == "smoke" else {"scratch-x3": 3}), "scratch gets its time, too"
     assert len(study.replicates) >= 3, "fewer are not judged"
     assert study.margin > 0
 
@@ -110,7 +112,7 @@ def test_the_grid_is_whole(name: str) -> None:
     assert kinds["pretrain"] == len(starts) * len(study.replicates)
     assert len({run.key for run in runs}) == len(runs)
     assert {run.budget for run in runs if run.arm == "scratch"} == {""}
-    assert all(run.budget for run in runs if run.arm == "scratch-x3")
+    assert {run.arm for run in runs if run.budget} == {arm.name for arm in study.arms.values() if arm.longer != 1}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -132,6 +134,21 @@ def test_the_given_folder_serves_the_pre_training_on_the_same_set(name: str, tmp
     places = {run.arm: plan.dataset_dir_of(run) for run in plan.runs if run.kind == "pretrain"}
     assert places.pop("supervised", None) is None, "the simulated cases are not in that folder"
     assert set(places.values()) == {str(tmp_path)}
+
+
+# --- the page that says how to write one --------------------------------------------------------------------------
+
+
+def test_the_page_has_every_key_and_a_file_that_can_be_read() -> None:
+    page = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    study = parse_study(json.loads(example))
+    assert study.name == "mine"
+    assert len(planned_runs(study)) == 36, "as the page's reader will be told"
+    tables = [re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE) for part in page.split("| key ")[1:]]
+    assert [set(table) for table in tables] == [set(reading._KEYS), {*arms._KEYS, *arms._EACH}]
+    needed = re.findall(r"^\| `(\w+)` \|.*\| needed \|$", page, re.MULTILINE)
+    assert set(needed) == set(reading._REQUIRED)
 
 
 # --- the two on public sets ---------------------------------------------------------------------------------------

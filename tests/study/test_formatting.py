@@ -2,7 +2,10 @@
 
 import pytest
 
+from medvol.bundles.checks.estimate import duration
 from medvol.study.formatting import (
+    arm_text,
+    count_name,
     count_text,
     decimals,
     duration_text,
@@ -37,14 +40,19 @@ def test_small_p_values_are_not_zero():
     assert [p_text(0.00099), p_text(0.001), p_text(None)] == ["< 0.001", "0.001", "-"]
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (5400, "1.5 h")])
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0 s"), (59, "59 s"), (100, "1 min 40 s"), (5400, "1 h 30 min")])
 def test_durations(seconds, text):
-    assert duration_text(seconds) == text
+    assert duration_text(seconds) == duration(seconds) == text
 
 
 def test_names():
     assert [decimals("dice"), decimals("hd95")] == [3, 2]
     assert [count_text(1), count_text("all")] == ["1 labelled patient", "all labelled patients"]
+    assert [count_name("all", 16), count_name("all"), count_name(4, 16)] == ["all (16)", "all", "4"]
+    assert [count_text("all", 16), count_text(4, 16)] == ["all (16) labelled patients", "4 labelled patients"]
+    assert score_text("hd95", "WT", higher_is_better=False) == "WT HD95 (mm), lower is better"
     assert [score_text("hd95", "whole"), score_text("dice", "mean")] == ["whole HD95 (mm)", "Dice"]
+    assert [score_text("assd", "mean"), decimals("assd")] == ["ASSD (mm)", 2]
+    assert [arm_text("a", "9 steps"), arm_text("a", "")] == ["a (9 steps)", "a"]
     assert [headline("größe"), headline("ärmel")] == ["Größe", "Ärmel"]
     assert listed(["b", "a", "b"]) == "b, a"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import math
-import multiprocessing
 import re
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from ..freeing import freeing
 from ..inherit import fill_inherited
 from ..opening import OpenBundle
 from ..refusal import Problem, innermost
@@ -256,16 +255,9 @@ def _is_out_of_memory(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def _as_in_a_run() -> Iterator[None]:
-    """Choose algorithms as a run does, and leave neither workers nor memory of the GPU behind."""
-    try:
-        with torch.backends.cudnn.flags(deterministic=True, benchmark=False):
-            yield
-    finally:
-        on_gpu = torch.cuda.is_available()
-        if on_gpu or multiprocessing.active_children():
-            gc.collect()  # ends the workers of the loaders, which nothing holds any more
-        if on_gpu:
-            torch.cuda.empty_cache()
+    """Choose algorithms as a run does, and leave neither workers nor memory behind."""
+    with freeing(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        yield
 
 
 def _largest(*values: int | None) -> int | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from medvol.metrics.direction import is_distance
 from medvol.networks import find_bundle, find_weights
 from medvol.passport import passport_path, read_passport
 
@@ -19,7 +20,6 @@ __all__ = ["card_text", "model_card"]
 
 _TASKS = {"segmentation": "image-segmentation", "feature": "image-feature-extraction"}
 _FREE = ("Apache-2.0", "CC0-1.0", "CC0 1.0")  # terms of data that add nothing to those of the code
-_DISTANCES = ("hd95", "asd", "assd", "distance")
 
 
 def model_card(weights: str | Path) -> str:
@@ -205,11 +205,7 @@ def _results(record: Mapping[str, Any]) -> str:
         "show that one method is better than another. Names with `val_` are on the validation section, the others on "
         "the training images of the last steps."
     )
-    units = (
-        " Distances such as `hd95` are in millimeters."
-        if any(word in key for key in metrics for word in _DISTANCES)
-        else ""
-    )
+    units = " Distances such as `hd95` are in millimeters." if any(map(is_distance, metrics)) else ""
     rows = [(key, "not a number" if value is None else value) for key, value in sorted(metrics.items())]
     return f"## Results\n\n{text}{units}\n\n" + table(("metric", "value"), rows)
 

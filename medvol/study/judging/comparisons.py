@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..planning.plan import Plan
+from ..tables.budgets import another_budget, budget_tags, is_longer_scratch
 
 __all__ = ["Family", "families"]
 
@@ -46,13 +47,9 @@ def families(plan: Plan, variant: str, count: int | str) -> list[Family]:
         [('scratch', ('cpc3d',)), ('x3', ('scratch', 'cpc3d'))]
     """
     study = plan.study
-    tags = {
-        run.arm: run.budget
-        for run in plan.runs
-        if run.kind == "finetune" and (run.variant, str(run.count)) == (variant, str(count))
-    }
+    tags = budget_tags(plan, variant, count)
     arms = [arm for arm in study.arms if arm in tags]
-    longer = [arm for arm in arms if study.arms[arm].starts_from_scratch and study.arms[arm].longer > 1]
+    longer = [arm for arm in arms if is_longer_scratch(study, arm)]
     pairs: set[frozenset[str]] = set()
     found = []
 
@@ -63,9 +60,7 @@ def families(plan: Plan, variant: str, count: int | str) -> list[Family]:
             found.append(Family(against, chosen, kind))
 
     if study.reference in tags:
-        everyone = study.reference in longer
-        alike = [arm for arm in arms if everyone or tags[arm] == tags[study.reference]]
-        add(study.reference, alike, "reference")
+        add(study.reference, [arm for arm in arms if not another_budget(study, tags, arm)], "reference")
     for against in longer:
         add(against, arms, "longer scratch")
     for tag in sorted(set(tags.values()) - {"", tags.get(study.reference)}):

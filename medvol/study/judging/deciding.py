@@ -9,12 +9,11 @@ import numpy as np
 
 from medvol.metrics import Interval, crossed_interval, holm
 
-__all__ = ["ALPHA", "FEWEST_PATIENTS", "FEWEST_SEEDS", "WORDS", "Decision", "decide"]
+from ..rules import ALPHA, too_little
 
-ALPHA, FEWEST_SEEDS, FEWEST_PATIENTS = 0.05, 3, 2
+__all__ = ["WORDS", "Decision", "decide"]
+
 WORDS = ("helps", "harms", "no evidence", "not judged")
-
-_ROUNDING = 1e-12  # of the largest difference: a spread below this is that of the last digits
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def decide(family: Sequence[np.ndarray]) -> list[Decision]:
         ['helps', 'no evidence']
     """
     differences = [np.asarray(d, dtype=np.float64) for d in family]
-    reasons = [_reason(d) for d in differences]
+    reasons = [too_little(d) for d in differences]
     intervals = [None if why else crossed_interval(d) for d, why in zip(differences, reasons, strict=True)]
     adjusted = holm([1.0 if interval is None else interval.p for interval in intervals])
     return [
@@ -63,18 +62,3 @@ def _word(interval: Interval, p: float) -> str:
     if p >= ALPHA:
         return "no evidence"
     return "helps" if interval.mean > 0 else "harms"
-
-
-def _reason(d: np.ndarray) -> str:
-    if not d.size:
-        return "there are no paired scores"
-    seeds, patients = d.shape
-    if seeds < FEWEST_SEEDS:
-        return f"{seeds} paired seed{'s' * (seeds > 1)}, and a verdict needs at least {FEWEST_SEEDS}"
-    if patients < FEWEST_PATIENTS:
-        return f"{patients} patient, and a verdict needs at least {FEWEST_PATIENTS}"
-    rows, columns = d.mean(1), d.mean(0)
-    spread = max(np.ptp(rows), np.ptp(columns))
-    if d.any() and spread <= _ROUNDING * np.abs(d).max():
-        return "all seeds and all patients show the very same difference, so that nothing tells how sure it is"
-    return ""

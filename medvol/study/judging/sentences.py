@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ..formatting import count_text, decimals, fixed, p_text, plural, signed
+from medvol.metrics.direction import is_distance
+
+from ..formatting import count_text, decimals, fixed, headline, p_text, plural, score_name, signed
+from ..rules import ALPHA
 
 if TYPE_CHECKING:
     from .verdict import Verdict
@@ -17,10 +20,10 @@ _EXACT = 20  # numbers of seeds or patients above which only two digits are told
 _CLAIMS = {
     ("reference", "helps"): "it helps",
     ("reference", "harms"): "it harms",
-    ("reference", "no evidence"): "no evidence that it helps",
+    ("reference", "no evidence"): "no evidence of a difference",
     ("", "helps"): "it is better",
     ("", "harms"): "it is worse",
-    ("", "no evidence"): "no evidence that it is better",
+    ("", "no evidence"): "no evidence of a difference",
 }
 
 
@@ -34,7 +37,7 @@ def sentence(verdict: Verdict) -> str:
         >>> from types import SimpleNamespace as Some
         >>> print(sentence(Some(variant="", count=4, arm="cpc3d", against="scratch", family="reference", role="main",
         ...     metric="dice", region="mean", higher_is_better=True, word="not judged", reason="1 paired seed",
-        ...     arm_mean=None, gain=None)))
+        ...     labelled=None, arm_mean=None, gain=None)))
         cpc3d, 4 labelled patients: not judged: 1 paired seed.
     """
     parts = [f"{_place(verdict)}: {_claim(verdict)}."]
@@ -48,7 +51,7 @@ def sentence(verdict: Verdict) -> str:
 def _place(v: Verdict) -> str:
     arm = v.arm if v.family == "reference" else f"{v.arm} against {v.against}"
     extra = "" if v.role == "main" else " (secondary score)"
-    return f"{arm}, {count_text(v.count)}{f', {v.variant}' if v.variant else ''}{extra}"
+    return f"{arm}, {count_text(v.count, v.labelled)}{f', {v.variant}' if v.variant else ''}{extra}"
 
 
 def _claim(v: Verdict) -> str:
@@ -57,39 +60,29 @@ def _claim(v: Verdict) -> str:
     return _CLAIMS[v.family if v.family == "reference" else "", v.word]
 
 
-def _score_name(v: Verdict) -> str:
-    name = {"dice": "Dice", "hd95": "HD95", "auroc": "AUROC"}.get(v.metric, v.metric.replace("_", " "))
-    return name if v.region == "mean" else f"{v.region} {name}"
-
-
 def _unit(v: Verdict) -> str:
-    return " mm" if "hd95" in v.metric or "distance" in v.metric else ""
+    return " mm" if is_distance(v.metric) else ""
 
 
 def _scores(v: Verdict) -> str:
-    digits, unit, name = decimals(v.metric), _unit(v), _score_name(v)
-    name = name[:1].upper() + name[1:]
+    digits, unit, name = decimals(v.metric), _unit(v), headline(score_name(v.metric, v.region))
     source = f"from {v.against}" if v.against == "scratch" else f"of {v.against}"
-    better = "" if v.higher_is_better else " (less is better)"
+    better = "" if v.higher_is_better else " (lower is better)"
     means = f"{fixed(v.arm_mean, digits)}{unit} against {fixed(v.against_mean, digits)}{unit} {source}"
     start = f"{name} {means}{better}; difference {_small(v.difference, digits)}{unit}"
     if v.gain is None:
         return f"{start} so far."
-    half = (v.gain_high - v.gain_low) / 2
-    if v.df < 1 and not half <= abs(v.arm_mean) + abs(v.against_mean):
-        interval = "95 % interval too wide to tell anything"
-    else:
-        interval = f"95 % interval {_small(v.low, digits)} to {_small(v.high, digits)}{unit}"
+    interval = f"95 % interval {_small(v.low, digits)} to {_small(v.high, digits)}{unit}"
     seeds = plural(v.seeds, "seed") if v.seeds == v.seeds_planned else f"{v.seeds} of {v.seeds_planned} seeds"
     tests = f"p {_p(v.p)}" + (f", Holm {_p(v.holm)}" if v.comparisons > 1 else "")
-    return f"{start}, {interval} ({seeds}, {plural(v.patients, 'patient')}; {tests})."
+    return f"{start}, {interval} ({seeds}, {plural(v.patients, 'test patient')}; {tests})."
 
 
 def _limits(v: Verdict) -> str:
     """What stands between the interval and the word."""
     if v.difference == 0 and v.gain_low == v.gain_high == 0:
         return "The scores are the same, number for number."
-    if v.word == "no evidence" and v.p < 0.05:
+    if v.word == "no evidence" and v.p < ALPHA:
         return (
             f"Taken alone its interval leaves out zero; among {plural(v.comparisons, 'comparison')} (Holm) that is "
             "not enough."
@@ -120,14 +113,15 @@ def _design(v: Verdict) -> str:
     if not v.difference or abs(v.difference) >= v.smallest_difference:
         return f"{start} studies."
     observed = f"{_small(abs(v.difference), digits)[1:]}{_unit(v)}"
+    needed = ((v.seeds_needed, v.seeds, "seed"), (v.patients_needed, v.patients, "test patient"))
     ways = [
         f"about {plural(_about(number), noun)}" if number > _EXACT else plural(number, noun)
-        for number, present, noun in ((v.seeds_needed, v.seeds, "seed"), (v.patients_needed, v.patients, "patient"))
+        for number, present, noun in needed
         if number is not None and number > present
     ]
     if ways:
         return f"{start} studies; {observed} would need {' or '.join(ways)}."
-    return f"{start} studies; neither a thousand seeds nor a thousand patients alone would show {observed}."
+    return f"{start} studies; neither a thousand seeds nor a thousand test patients alone would show {observed}."
 
 
 def _small(value: float, digits: int) -> str:
@@ -140,9 +134,10 @@ def _small(value: float, digits: int) -> str:
 def _p(value: float) -> str:
     """A p-value that does not round onto the level from below."""
     text = p_text(value)
-    return f"{value:.4f}" if value < 0.05 and text == "0.050" else text
+    return f"{value:.4f}" if value < ALPHA and text == p_text(ALPHA) else text
 
 
 def _about(number: int) -> int:
-    step = 10 ** (len(str(number)) - 1)
-    return -(-number // step) * step if number > 100 else -(-number // 10) * 10
+    """Rounded up to two digits."""
+    step = 10 ** max(0, len(str(number)) - 2)
+    return -(-number // step) * step

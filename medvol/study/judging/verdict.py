@@ -14,16 +14,18 @@ from medvol.metrics import (
     crossed_components,
     equivalent,
     non_inferior,
+    patients_needed,
     permutation_p,
+    seeds_needed,
     smallest_difference,
 )
 
 from ..planning.design import Score
+from ..tables.budgets import budget_tags
 from ..tables.pairing import Pairing, pair
 from ..tables.table import Collected, cube
 from .comparisons import Family, families
 from .deciding import Decision, decide
-from .needed import more_patients, more_seeds
 from .sentences import sentence
 
 __all__ = ["Verdict", "judge"]
@@ -49,6 +51,7 @@ class Verdict:
         seeds: replicates that both arms have.
         seeds_planned: replicates of the study.
         patients: patients that both arms were scored on.
+        labelled: how many patients the label count ``all`` stands for, where that is known.
         arm_mean: mean score, in the unit of the score, as the following ones.
         arm_sd: s.d. of the replicates' means.
         against_mean: mean score of the other arm.
@@ -93,6 +96,7 @@ class Verdict:
     seeds: int
     seeds_planned: int
     patients: int
+    labelled: int | None = None
     arm_mean: float | None = None
     arm_sd: float | None = None
     against_mean: float | None = None
@@ -190,12 +194,11 @@ def _verdict(
     pairing: Pairing, decision: Decision,
 ) -> Verdict:  # fmt: skip
     study, (variant, count, arm) = collected.study, place
-    wanted = ("finetune", variant, str(count), arm)
-    budget = next(r.budget for r in collected.plan.runs if (r.kind, r.variant, str(r.count), r.arm) == wanted)
+    budget = budget_tags(collected.plan, variant, count)[arm]
     made = Verdict(
         variant, count, arm, family.against, family.kind, score.metric, score.region, score.higher_is_better,
         "main" if main else "secondary", decision.word, pairing.problem or decision.reason, budget,
-        len(pairing.replicates), len(study.replicates), len(pairing.patients),
+        len(pairing.replicates), len(study.replicates), len(pairing.patients), collected.labelled,
         comparisons=len(family.arms), margin=study.margin if main else None,
     )  # fmt: skip
     made = dataclasses.replace(made, **_described(pairing), **_inferred(made, pairing, decision))
@@ -234,5 +237,5 @@ def _inferred(made: Verdict, pairing: Pairing, decision: Decision) -> dict[str, 
         "non_inferior": None if made.margin is None else non_inferior(gains, made.margin),
         "equivalent": None if made.margin is None else equivalent(gains, made.margin),
         "smallest_difference": smallest_difference(parts),
-        "seeds_needed": more_seeds(parts, interval.mean), "patients_needed": more_patients(parts, interval.mean),
+        "seeds_needed": seeds_needed(parts, interval.mean), "patients_needed": patients_needed(parts, interval.mean),
     }  # fmt: skip

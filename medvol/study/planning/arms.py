@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from medvol.bundles.reading import read_json
 from medvol.bundles.showing.listing import bundle_folders
 
 from .design import Arm, Pretraining
-from .entries import entry_name, number, objects, refuse, section, text, unique
+from .entries import entry_name, known_object, number, objects, refuse, text, unique
 
-__all__ = ["check_bundles", "read_arms", "read_overrides", "written_out"]
+__all__ = ["check_bundles", "nearest_args", "read_arms", "read_overrides", "written_out"]
 
 _HOW = ("frozen", "longer", "learning_rate", "overrides")
 _KEYS = ("pretrain", "weights", *_HOW)
@@ -49,7 +50,7 @@ def written_out(arms: Any) -> dict[str, Any]:
     for name, node in objects(arms, "arms", dict, 1).items():
         place = f"arms::{entry_name(name, 'a name in arms')}"
         if isinstance(node, Mapping) and "each" in node:
-            node = section(node, place, _EACH)
+            node = known_object(node, place, _EACH)
             if node["each"] != _PRETEXT:
                 refuse(f"{place}::each", f'"{_PRETEXT}"', repr(node["each"]), "write it so")
             args = node.get("args")
@@ -84,7 +85,7 @@ def read_arms(arms: Mapping[str, Any]) -> dict[str, Arm]:
                 for bundle in node["bundles"]
             ]
         else:
-            entries.append((entry_name(name, "a name in arms"), place, section(node, place, _KEYS)))
+            entries.append((entry_name(name, "a name in arms"), place, known_object(node, place, _KEYS)))
     if not entries:
         refuse("arms", "at least one arm", "none, for no bundle fits", 'add an arm, such as "scratch": {}')
     unique([name.lower() for name, _, _ in entries], "the names of the arms, in small letters,")
@@ -170,6 +171,19 @@ def read_args(folder: Path, args: str | None, place: str) -> dict[str, Any]:
     return read_json(folder / args)
 
 
+def nearest_args(args: str) -> str:
+    """Return ``"; did you mean 'args_x.json'?"`` for the file of overrides that is named almost so, or nothing.
+
+    Example:
+        >>> nearest_args("args_hipocampus.json")
+        "; did you mean 'args_hippocampus.json'?"
+    """
+    known = {file.name for folder in bundle_folders().values() for file in folder.glob("args*.json")}
+    stems = {name.removeprefix("args_").removesuffix(".json"): name for name in sorted(known)}  # what tells them apart
+    near = difflib.get_close_matches(args.removeprefix("args_").removesuffix(".json"), stems, n=1)
+    return f"; did you mean '{stems[near[0]]}'?" if near else ""
+
+
 def _pretext_bundles(args: str | None) -> list[str]:
     folders = [folder for folder in bundle_folders().values() if (folder / "train.json").is_file()]
     starting = [folder for folder in folders if "pretrained" not in read_json(folder / "train.json")]
@@ -204,7 +218,7 @@ def _arm(name: str, place: str, node: Mapping[str, Any]) -> Arm:
 
 
 def _pretraining(node: Any, place: str) -> Pretraining:
-    node = section(node, place, ("bundle", "args", "overrides"), ("bundle",))
+    node = known_object(node, place, ("bundle", "args", "overrides"), ("bundle",))
     args = node.get("args")
     return Pretraining(
         bundle=text(node["bundle"], f"{place}::bundle"),

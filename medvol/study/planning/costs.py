@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 import torch
 
 from medvol.bundles.checks.estimate import duration
+from medvol.distributed import cores
 
+from ..formatting import plural
 from .arms import bundle_folder
 from .entries import refuse
 from .opened import evaluation_overrides, open_run, run_overrides
@@ -116,11 +117,11 @@ class PlanCost:
             what = "pre-training" if group.kind == "pretrain" else "fine-tuning"
             scoring = f", {duration(group.scoring_seconds)} of it scoring" if group.scoring_seconds else ""
             variants = [f"variant {name}" for name in group.variants if name]
-            named = ", ".join((*variants, *group.arms, f"{group.runs} runs{scoring}"))
+            named = ", ".join((*variants, *group.arms, f"{plural(group.runs, 'run')}{scoring}"))
             parts.append(f"{duration(group.seconds)} of {what} ({named})")
         time = f"about {duration(self.seconds)}: {'; '.join(parts)}"
         if self.jobs > 1:
-            time += f"; by {self.jobs} processes that share the cores, {threads_of(self.jobs)} threads each"
+            time += f"; by {self.jobs} processes that share the cores, {plural(threads_of(self.jobs), 'thread')} each"
         memory = "unknown" if self.memory_bytes is None else f"{self.memory_bytes / 1e6:.0f} MB"
         if self.gpu_memory_bytes is not None:
             memory += f", and {self.gpu_memory_bytes / 1e6:.0f} MB of the GPU"
@@ -164,7 +165,7 @@ def threads_of(jobs: int) -> int:
         >>> threads_of(10**6)
         1
     """
-    return max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else torch.get_num_threads()
+    return max(1, cores() // jobs) if jobs > 1 else torch.get_num_threads()
 
 
 def _kind_of(run: PlannedRun) -> str:
@@ -221,9 +222,9 @@ def _try(plan: Plan, run: PlannedRun, steps: int) -> tuple[Trial, dict[str, Tria
 def _try_scorings(plan: Plan, run: PlannedRun, folder: Path, steps: int) -> dict[str, Trial]:
     """Try the scoring of the section as it is, and of a copy with each corruption at its most severe."""
     training = open_run(plan, run)
-    weights = folder / "weights"
-    weights.mkdir()
-    given = evaluation_overrides(plan, training, weights)
+    (folder / "weights").mkdir()
+    weights = str(write_stand_in(training, folder / "weights", like_trained=True))
+    given = evaluation_overrides(plan, run, run_overrides(plan, run), weights=weights)
     clean = try_bundle(training.folder, "evaluate.json", given, steps)
     scorings = {"": clean}
     robustness = plan.study.robustness

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from medvol.metrics.direction import higher_is_better
+
 __all__ = ["Arm", "Pretraining", "Published", "Replicate", "Robustness", "Score", "Study", "Tuning"]
 
 
@@ -16,10 +18,18 @@ class Score:
     Attributes:
         metric: column ``metric`` of ``metrics.csv``, such as ``dice``.
         region: column ``region``; ``mean`` is the mean over all regions of a case.
+        higher_is_better: False for distances and errors. A metric that
+            :func:`medvol.metrics.higher_is_better` knows fills it in; of another one it has to be said, and is None
+            otherwise.
     """
 
     metric: str = "dice"
     region: str = "mean"
+    higher_is_better: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.higher_is_better is None:
+            object.__setattr__(self, "higher_is_better", higher_is_better(self.metric))
 
     @property
     def name(self) -> str:
@@ -30,11 +40,6 @@ class Score:
     def curve(self) -> str:
         """Its name in a run's ``log.csv``, such as ``val_mean_dice``."""
         return f"val_{self.region}_{self.metric}"
-
-    @property
-    def higher_is_better(self) -> bool:
-        """False for distances and errors."""
-        return not any(word in self.metric for word in ("hd95", "distance", "error", "loss"))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from typing import Any, NoReturn
 
 from medvol.bundles.keys import suggest
 
-__all__ = ["count", "entry_name", "number", "objects", "refuse", "section", "text", "unique", "whole"]
+__all__ = ["count", "entry_name", "known_object", "number", "objects", "refuse", "text", "unique", "whole"]
 
+_LONGEST = 64  # the name of a file, at most 255 bytes, holds those of variant and arm, and more
 _NAME = re.compile(r"\w[\w.-]*(?<!\.)")
 
 
@@ -29,7 +30,7 @@ def refuse(place: str, expected: str, found: Any, remedy: str) -> NoReturn:
     raise ValueError(f"{place} must be {expected}; found {found}; {remedy}")
 
 
-def section(node: Any, place: str, known: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
+def known_object(node: Any, place: str, known: Collection[str], required: Collection[str] = ()) -> dict[str, Any]:
     """Return an object with none but known keys.
 
     Args:
@@ -42,7 +43,7 @@ def section(node: Any, place: str, known: Collection[str], required: Collection[
         ValueError: it is no object, or an unknown key stands in it, or a required one is missing.
 
     Example:
-        >>> section({"metric": "dice"}, "scores::0", ["metric", "region"])
+        >>> known_object({"metric": "dice"}, "scores::0", ["metric", "region"])
         {'metric': 'dice'}
     """
     if not isinstance(node, Mapping):
@@ -98,7 +99,8 @@ def entry_name(node: Any, place: str) -> str:
     """Return a name that can be a part of a folder's name.
 
     Raises:
-        ValueError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, or begins or ends with ``.``.
+        ValueError: it has other characters than letters, digits, ``.``, ``_`` and ``-``, begins or ends with ``.``, or
+            is too long for the names of files that are made of several of them.
 
     Example:
         >>> entry_name("scratch-x3", "arms")
@@ -109,6 +111,9 @@ def entry_name(node: Any, place: str) -> str:
             "a name of letters, digits, '.', '_' and '-', with no '.' or '-' at its beginning and no '.' at its end"
         )
         refuse(place, expected, repr(node), "choose another one: folders are named after it")
+    if (length := len(node.encode())) > _LONGEST:
+        shown = f"'{node[:20]}...' with {length}"
+        refuse(place, f"a name of at most {_LONGEST} letters (bytes in UTF-8)", shown, "choose a shorter one")
     return node
 
 

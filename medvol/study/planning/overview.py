@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from medvol.bundles.showing.columns import line_width, table
 
+from ..formatting import plural
+from ..rules import FEWEST_SEEDS
+from .arms import nearest_args
 from .design import Study
 from .plan import Plan, PlannedRun
 
 if TYPE_CHECKING:
     from .costs import PlanCost
 
-__all__ = ["LEAST_SEEDS", "plan_notes", "plan_text", "study_list"]
-
-LEAST_SEEDS = 3
-"""Replicates from which on a verdict is given."""
+__all__ = ["plan_notes", "plan_text", "study_list"]
 
 _HEAD = ("kind", "variant", "arm", "patients", "seeds", "runs", "steps", "learning rate", "budget")
 _KINDS = {"pretrain": "pre-training", "tune": "tuning", "finetune": "fine-tuning"}
@@ -52,15 +52,15 @@ def plan_notes(plan: Plan) -> list[str]:
         plan: the plan.
     """
     study, notes = plan.study, []
-    if len(study.replicates) < LEAST_SEEDS:
+    if len(study.replicates) < FEWEST_SEEDS:
         notes.append(
-            f"{len(study.replicates)} seed{'s' * (len(study.replicates) != 1)}: arms will not be judged, which takes "
-            f"{LEAST_SEEDS} or more; add 'seeds'"
+            f"{plural(len(study.replicates), 'seed')}: arms will not be judged, which takes "
+            f"{FEWEST_SEEDS} or more; add 'seeds'"
         )
     for name, node in study.raw.get("arms", {}).items():
         if isinstance(node, Mapping) and "each" in node and not node.get("bundles"):
-            needed = f" with the file {node['args']}" if node.get("args") else ""
-            notes.append(f"'{name}' stands for no arm: there is no pretext bundle{needed} here")
+            needed = f" with the file {node['args']}{nearest_args(node['args'])}" if node.get("args") else ""
+            notes.append(f"'{name}' stands for no arm: there is no pretext bundle here{needed}")
     tags = {run.arm: run.budget for run in plan.runs if run.kind == "finetune" and run.budget}
     for arm, tag in tags.items():
         if not study.arms[arm].starts_from_scratch:

@@ -17,7 +17,7 @@ from medvol.bundles.checks.weight_rules import weights_rule
 from medvol.bundles.opening import OpenBundle
 from medvol.bundles.refusal import Problem, innermost
 
-from .opened import evaluation_overrides, open_evaluation, open_run
+from .opened import evaluation_overrides, open_evaluation, open_run, run_overrides
 from .plan import Plan, PlannedRun
 from .standin import write_stand_in
 from .written import corruption_problems, score_problems, written_scores
@@ -137,7 +137,9 @@ def _evaluation_problems(plan: Plan, run: PlannedRun, folder: Path) -> Iterator[
     study = plan.study
     training = open_run(plan, run)
     try:
-        opened = open_evaluation(training, evaluation_overrides(plan, training, folder))
+        weights = str(write_stand_in(training, folder, like_trained=True))
+        given = evaluation_overrides(plan, run, run_overrides(plan, run), weights=weights)
+        opened = open_evaluation(training, given)
     except (OSError, ValueError) as error:
         yield Problem("an evaluate.json that scores the runs", innermost(error), "correct the bundle or the overrides")
         return

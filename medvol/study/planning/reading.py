@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from medvol.bundles.keys import suggest
 from medvol.bundles.reading import read_json
+from medvol.metrics.direction import HIGHER, LOWER, higher_is_better
 
 from .arms import check_bundles, read_arms, read_overrides, written_out
 from .design import Arm, Published, Replicate, Robustness, Score, Study, Tuning
-from .entries import count, entry_name, number, objects, refuse, section, text, unique, whole
+from .entries import count, entry_name, known_object, number, objects, refuse, text, unique, whole
 
-__all__ = ["load_study", "parse_study", "shipped_studies"]
+__all__ = ["load_study", "parse_study", "shipped_studies", "study_name"]
 
 _KEYS = (
     "name question downstream scores counts seeds arms reference tune margin section variants robustness published"
@@ -58,6 +60,21 @@ def load_study(name_or_path: str | Path) -> Study:
     return study
 
 
+def study_name(name_or_path: str | Path) -> str:
+    """Return the name of a study without looking at the rest of it, given as to :func:`load_study`.
+
+    Raises:
+        FileNotFoundError: there is no such study.
+        ValueError: its file is damaged, or has no name.
+
+    Example:
+        >>> study_name("smoke")
+        'smoke'
+    """
+    file = _file(name_or_path)
+    return entry_name(read_json(file).get("name"), f"'name' in {file}")
+
+
 def shipped_studies() -> dict[str, Path]:
     """Return the study files that come with medvol, by name.
 
@@ -77,9 +94,9 @@ def parse_study(raw: Mapping[str, Any]) -> Study:
     Raises:
         ValueError: something in it is wrong; the message says where.
     """
-    node = section(raw, "a study", _KEYS, _REQUIRED)
+    node = known_object(raw, "a study", _KEYS, _REQUIRED)
     arms_as_written = written_out(node["arms"])
-    downstream = section(node["downstream"], "downstream", ("bundle", "overrides"), ("bundle",))
+    downstream = known_object(node["downstream"], "downstream", ("bundle", "overrides"), ("bundle",))
     counts = _counts(node["counts"], "counts")
     replicates = _replicates(node["seeds"])
     arms = read_arms(arms_as_written)
@@ -134,8 +151,18 @@ def _one_of(value: Any, place: str, known: tuple[str, ...]) -> str:
 
 
 def _score(node: Any, place: str) -> Score:
-    node = section(node, place, ("metric", "region"))
-    return Score(*(text(node.get(key, getattr(Score, key)), f"{place}::{key}") for key in ("metric", "region")))
+    node = known_object(node, place, ("metric", "region", "higher_is_better"))
+    metric, region = (text(node.get(key, getattr(Score, key)), f"{place}::{key}") for key in ("metric", "region"))
+    known, given = higher_is_better(metric), node.get("higher_is_better")
+    if given is not None and not isinstance(given, bool):
+        refuse(f"{place}::higher_is_better", "true or false", repr(given), "correct it")
+    if known is None and given is None:
+        found = f"{metric!r}{suggest(metric, (*HIGHER, *LOWER))}"
+        remedy = 'correct the name, or say "higher_is_better": true or false beside it'
+        refuse(f"{place}::metric", "a metric whose better direction medvol knows", found, remedy)
+    if None not in (known, given) and known != given:
+        refuse(f"{place}::higher_is_better", f"{json.dumps(known)} for {metric}", json.dumps(given), "leave it out")
+    return Score(metric, region, given)
 
 
 def _counts(node: Any, place: str) -> tuple[int | str, ...]:
@@ -150,7 +177,9 @@ def _replicates(node: Any) -> tuple[Replicate, ...]:
     found = []
     for index, entry in enumerate(objects(node, "seeds", list, 1)):
         place = f"seeds::{index}"
-        given = section(entry, place, _SEEDS, _SEEDS) if isinstance(entry, Mapping) else dict.fromkeys(_SEEDS, entry)
+        given = (
+            known_object(entry, place, _SEEDS, _SEEDS) if isinstance(entry, Mapping) else dict.fromkeys(_SEEDS, entry)
+        )
         found.append(Replicate(index, *(whole(given[seed], f"{place}::{seed}", 0, _LARGEST_SEED) for seed in _SEEDS)))
     for seed in _SEEDS:  # replicates that share a seed are not independent of one another
         unique([getattr(replicate, seed) for replicate in found], f"the {seed} seeds of the replicates")
@@ -160,7 +189,7 @@ def _replicates(node: Any) -> tuple[Replicate, ...]:
 def _tuning(node: Any, counts: tuple[int | str, ...], num_replicates: int) -> Tuning | None:
     if node is None:
         return None
-    node = section(node, "tune", ("count", "replicate", "values"), ("count", "values"))
+    node = known_object(node, "tune", ("count", "replicate", "values"), ("count", "values"))
     values = [
         number(v, f"tune::values::{i}", above=0) for i, v in enumerate(objects(node["values"], "tune::values", list, 1))
     ]
@@ -183,7 +212,7 @@ def _variants(node: Any) -> dict[str, dict[str, Any]]:
 def _robustness(node: Any, counts: tuple[int | str, ...]) -> Robustness | None:
     if node is None:
         return None
-    node = section(node, "robustness", ("corruptions", "severities", "counts"), ("corruptions", "severities"))
+    node = known_object(node, "robustness", ("corruptions", "severities", "counts"), ("corruptions", "severities"))
     place = "robustness::corruptions"
     names = [text(name, place) for name in objects(node["corruptions"], place, list, 1)]
     unique(names, place)
@@ -199,7 +228,7 @@ def _robustness(node: Any, counts: tuple[int | str, ...]) -> Robustness | None:
 
 
 def _published(node: Any, place: str) -> Published:
-    node = section(
+    node = known_object(
         node, place, ("title", "citation", "note", "columns", "rows"), ("title", "citation", "columns", "rows")
     )
     columns = tuple(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
+from medvol.bundles.checks.corruption_rule import corruption_rule
 from medvol.bundles.checks.trying import on_the_side, side_parser
 from medvol.bundles.keys import suggest
 from medvol.bundles.opening import OpenBundle
 from medvol.bundles.plain import located, plain
-from medvol.bundles.refusal import Problem, innermost
+from medvol.bundles.refusal import Problem
 
 from .design import Robustness, Score
 
@@ -77,27 +79,13 @@ def corruption_problems(opened: OpenBundle, robustness: Robustness) -> Iterator[
         found = f"none in {opened.file.name} of {opened.name}"
         yield Problem("an evaluation with the keys 'corruption' and 'severity'", found, remedy)
         return
-    places = list(_readers(config))
     for name in robustness.corruptions:
         for severity in robustness.severities:
-            parser = side_parser(config, corruption=name, severity=severity)
-            try:
-                with on_the_side():
-                    for place in places:
-                        parser.get_parsed_content(place)
-            except Exception as error:  # whatever a component says of a name that it does not know
+            corrupted = replace(opened, parser=side_parser(config, corruption=name, severity=severity))
+            if problem := next(corruption_rule(corrupted), None):
                 expected = f"corruptions that the evaluation knows for robustness::corruptions ('{name}', {severity})"
-                yield Problem(expected, innermost(error), "correct the name or the severity")
+                yield Problem(expected, problem.found, "correct the name or the severity")
                 break
-
-
-def _readers(node: Any, path: str = "") -> Iterator[str]:
-    """Yield where the components stand that are given the corruption."""
-    if isinstance(node, dict) and "_target_" in node and "@corruption" in map(str, node.values()):
-        yield path
-    entries = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in entries:
-        yield from _readers(value, f"{path}::{key}" if path else str(key))
 
 
 def _names(node: dict[str, Any], key: str, parameters: Any) -> list[str] | None:

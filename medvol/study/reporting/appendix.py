@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
-from ..formatting import decimals, duration_text, fixed, listed, plural, score_text
+from ..formatting import count_name, decimals, duration_text, fixed, listed, plural, score_text
 from ..tables.cubes import cube
 from .document import Code, Part, Prose, Section, Table
 from .findings import Findings
 
 __all__ = ["published_section", "reading_section", "recipe_section"]
 
+_WIDEST = 100  # letters of a line of JSON
 _KINDS = {"pretrain": "pre-training", "tune": "tuning", "finetune": "fine-tuning"}
 
 
@@ -39,8 +41,8 @@ def _ours(findings: Findings) -> Table:
             cubes = [cube(findings.collected, score, arm, count, variant).values for count in counts]
             means = (fixed(float(values.mean()), decimals(score.metric)) if values.size else "-" for values in cubes)
             rows.append((f"{arm}, {variant}" if variant else arm, *means))
-    title = f"Ours: {score_text(score.metric, score.region)}, mean over patients and seeds, by labelled patients"
-    return Table(title, ("arm", *map(str, counts)), tuple(rows))
+    title = f"Ours: {score_text(score.metric, score.region)}, mean over test patients and seeds, by labelled patients"
+    return Table(title, ("arm", *(count_name(count, findings.labelled) for count in counts)), tuple(rows))
 
 
 def reading_section(findings: Findings) -> Section:
@@ -51,14 +53,14 @@ def reading_section(findings: Findings) -> Section:
         f"Each arm is one way to start the same training, and “{study.reference}” is the start that the others are "
         "compared with; a label count is the number of patients whose labels the training may see.",
         f"“Helps” and “harms” mean that a difference of the mean {main} this large would be rare if there were "
-        "none, counting both that other seeds give other models and that other patients give other scores, and after "
-        "allowing for the number of arms (Holm).",
+        "none, counting both that other seeds give other models and that other test patients give other scores, and "
+        "after allowing for the number of arms (Holm).",
         "“No evidence” does not mean that there is no effect: look at the interval, which holds the differences "
         "that fit these data, and at the smallest difference that this study could show.",
         f"The study file calls a difference below its margin of {study.margin:g} too small to matter; whether any of "
         "this helps a patient is not measured here.",
-        "“Not judged” means that there are fewer than three seeds or two patients: one training run against another "
-        "shows luck as often as merit.",
+        "“Not judged” means that there are fewer than three seeds or two test patients: one training run against "
+        "another shows luck as often as merit.",
     )
     return Section("reading", "How to read this", (Prose("In five sentences:", sentences),))
 
@@ -79,17 +81,37 @@ def recipe_section(findings: Findings) -> Section:
         *((name, listed(sorted({r.versions[name] for r in records if name in r.versions})))
           for name in sorted({name for r in records for name in r.versions})),
         *((f"data: {name}", f"hash {digest}; licence: {licence}") for name, digest, licence in sorted(data)),
-        ("time of all runs", duration_text(float(findings.collected.runs["seconds"].fillna(0).sum()))),
+        ("time of all runs", f"{duration_text(_seconds(findings))}; of runs that were stopped, what they took since"),
     ]  # fmt: skip
     seeds = tuple((str(r.index), str(r.pretraining), str(r.subset), str(r.finetuning)) for r in study.replicates)
     parts = (
         Code("Commands, with the study file below as study.json:", "\n".join(commands)),
         Table("Seeds", ("replicate", "pre-training", "drawn patients", "fine-tuning"), seeds),
         Table("Machine, versions and data", ("what", "value"), tuple(facts), words=2),
-        Code("The study file", json.dumps(study.raw, indent=1, ensure_ascii=False), folded=True),
+        Code("The study file", _compact(study.raw), folded=True),
         _runs_table(findings),
     )
     return Section("recipe", "How to run it again", parts)
+
+
+def _compact(value: Any, start: str = "") -> str:
+    """JSON with an entry on one line where it fits; ``start`` is what stands before the value on its line."""
+    line = json.dumps(value, ensure_ascii=False)
+    if not value or not isinstance(value, dict | list) or (start and len(start) + len(line) <= _WIDEST):
+        return line
+    pad = " " * (len(start) - len(start.lstrip()) + 1)
+    if isinstance(value, dict):
+        entries = [(f"{pad}{json.dumps(key, ensure_ascii=False)}: ", entry) for key, entry in value.items()]
+    else:
+        entries = [(pad, entry) for entry in value]
+    inside = ",\n".join(f"{before}{_compact(entry, before)}" for before, entry in entries)
+    first, last = "{}" if isinstance(value, dict) else "[]"
+    return f"{first}\n{inside}\n{pad[1:]}{last}"
+
+
+def _seconds(findings: Findings) -> float:
+    """Seconds of all runs; a tuning run that won is the grid's run, too, and counts once."""
+    return float(findings.collected.runs.groupby("run_dir")["seconds"].max().sum())
 
 
 def _span(dates: list[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ..formatting import count_text, decimals, fixed, interval_text, score_text, signed
+from ..formatting import arm_text, count_name, count_text, decimals, fixed, interval_text, score_text, signed
 from .document import Part, Picture, Prose, Section, Table
 from .findings import Findings
 from .plots import draw_curves
@@ -24,7 +24,7 @@ def convergence_section(findings: Findings) -> Section:
         ]
         if chosen.empty:
             continue
-        title = f"{count_text(count)}{f', {variant}' if variant else ''}"
+        title = f"{count_text(count, findings.labelled)}{f', {variant}' if variant else ''}"
         last = chosen.sort_values("examples").groupby(["arm", "replicate"], sort=False)["value"].last()
         told = "; ".join(
             f"{arm} ends at {fixed(last[arm].mean(), decimals(score.metric))}"
@@ -70,7 +70,8 @@ def _convergence_table(findings: Findings) -> Table:
     notes = dict.fromkeys(f"{row.arm}: {row.note}." for row in shown.itertuples(index=False) if row.note)
     rows = [
         (
-            *([row.variant] if any(findings.variants) else []), str(row.count), row.arm, _steps(row),
+            *([row.variant] if any(findings.variants) else []), count_name(row.count, findings.labelled),
+            arm_text(row.arm, row.budget), _steps(row),
             f"{row.reached} of {row.reached + row.censored}", fixed(row.target, digits), fixed(row.area, digits),
             signed(row.area_difference, digits), interval_text(row.area_low, row.area_high, digits, sign=True),
             fixed(row.final, digits), fixed(row.final_sd, digits),
@@ -82,7 +83,7 @@ def _convergence_table(findings: Findings) -> Table:
         *heads, "steps to the target", "seeds that reach it", "target", "area", "area, difference", "95 % interval",
         "end", "s.d. over seeds",
     )  # fmt: skip
-    caption = f"Convergence of the validation {score_text(score.metric, score.region)}"
+    caption = f"Convergence of the validation {score_text(score.metric, score.region, score.higher_is_better)}"
     return Table(caption, columns, tuple(rows), words=len(heads), note=" ".join(notes))
 
 
@@ -108,13 +109,17 @@ def tuning_section(findings: Findings) -> Section:
         rows.append((arm, *values, ", ".join(chosen) or "-"))
         ends = {f"{rates[0]:g}": "smaller", f"{rates[-1]:g}": "larger"} if len(rates) > 1 else {}
         at_end += [f"{arm}: a {ends[rate]} rate than any tried may suit it better" for rate in chosen if rate in ends]
+    scored = "the test patients were not looked at"
+    if findings.study.section == "validation":
+        scored = "the same patients are scored in this report, which flatters every arm"
     sentence = (
-        f"Chosen once per arm, with {count_text(rule.count)} and replicate {rule.replicate}, by the last validation "
-        f"score; the test patients were not looked at. The chosen rate holds for all label counts and seeds."
+        f"Chosen once per arm, with {count_text(rule.count, findings.labelled)} and replicate {rule.replicate}, by "
+        f"the last validation score; {scored}. The chosen rate holds for all label counts and seeds."
     )
     columns = ("arm", *(f"{rate:g}" for rate in rates), "chosen")
     score = findings.study.scores[0]
-    table = Table(f"Validation {score_text(score.metric, score.region)} by learning rate", columns, tuple(rows))
+    caption = f"Validation {score_text(score.metric, score.region, score.higher_is_better)} by learning rate"
+    table = Table(caption, columns, tuple(rows))
     taken = [
         f"{arm.name}: the rate of {arm.learning_rate}" if isinstance(arm.learning_rate, str)
         else f"{arm.name}: {arm.learning_rate:g}, fixed by the study"

@@ -64,6 +64,7 @@ class Table:
         words: how many of the first columns hold words, which stand on the left; the others hold numbers.
         note: below the table.
         folded: whether the page shows it only when it is asked for.
+        texts: how many of the last columns hold words again, in as many lines as they take.
     """
 
     caption: str
@@ -72,6 +73,11 @@ class Table:
     words: int = 1
     note: str = ""
     folded: bool = False
+    texts: int = 0
+
+    def is_number(self, column: int) -> bool:
+        """Whether a column, counted from 0, holds numbers."""
+        return self.words <= column < len(self.columns) - self.texts
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Picture:
         alt: what it shows, for those who cannot see it.
         caption: below the picture.
         private: shows a patient's image: it stands in the page alone, and no file is written of it.
+        wide: takes the whole width of the page, because it holds what is small.
     """
 
     name: str
@@ -91,6 +98,7 @@ class Picture:
     alt: str
     caption: str
     private: bool = False
+    wide: bool = False
 
     @property
     def width(self) -> int:

@@ -53,9 +53,14 @@ class Findings:
         return self.collected.plan
 
     @property
+    def labelled(self) -> int | None:
+        """How many patients the label count ``all`` stands for, where that is known."""
+        return self.collected.labelled
+
+    @property
     def variants(self) -> tuple[str, ...]:
         """Names of the variants; ``""`` alone without any."""
-        return tuple(self.study.variants) or ("",)
+        return tuple(self.study.variants)
 
 
 def find(folder: str | Path) -> Findings:

@@ -60,7 +60,7 @@ def _part(part: Part) -> str:
 
 
 def _table(table: Table) -> str:
-    marks = ["---" if number < table.words else "---:" for number in range(len(table.columns))]
+    marks = ["---:" if table.is_number(number) else "---" for number in range(len(table.columns))]
     rows = [table.columns, marks, *table.rows]
     lines = ["| " + " | ".join(cell if row is marks else _text(cell) for cell in row) + " |" for row in rows]
     return "\n\n".join(filter(None, [_text(table.caption), "\n".join(lines), _text(table.note)]))

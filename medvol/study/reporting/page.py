@@ -46,5 +46,9 @@ def _by_group(claims: Iterable[Claim]) -> list[tuple[str, list[Claim]]]:
 
 
 def _runs(parts: Iterable[Part]) -> list[tuple[str, list[Part]]]:
-    """Neighbors of one kind: pictures that follow each other share a grid."""
-    return [(kind, list(members)) for kind, members in itertools.groupby(parts, lambda part: type(part).__name__)]
+    """Neighbors of one kind: pictures that follow each other share a grid, wide ones have a row each."""
+
+    def kind(part: Part) -> str:
+        return "Wide" if isinstance(part, Picture) and part.wide else type(part).__name__
+
+    return [(name, list(members)) for name, members in itertools.groupby(parts, kind)]

@@ -7,7 +7,7 @@ from ..tables.cubes import cube
 from ..tables.pairing import Pairing, pair
 from .document import Part, Picture, Prose, Section
 from .findings import Findings
-from .overlays import read_overlays
+from .overlays import legend_text, read_overlays
 from .plots import draw_pairs
 
 __all__ = ["cases_section", "main_arm", "patients_section"]
@@ -33,11 +33,11 @@ def patients_section(findings: Findings) -> Section:
             pairings = _pairings(findings, arm, variant) if arm in compared else []
             if not pairings:
                 continue
-            panels = [(count_text(count), p.against.mean(0), p.arm.mean(0)) for count, p in pairings]
+            panels = [(count_text(count, findings.labelled), p.against.mean(0), p.arm.mean(0)) for count, p in pairings]
             sign = 1 if score.higher_is_better else -1
             told = "; ".join(
-                f"{count_text(count)}: {((sign * (p.arm - p.against).mean(0)) > 0).sum()} of "
-                f"{plural(len(p.patients), 'patient')} better with {arm}"
+                f"{count_text(count, findings.labelled)}: {((sign * (p.arm - p.against).mean(0)) > 0).sum()} of "
+                f"{plural(len(p.patients), 'test patient')} better with {arm}"
                 for count, p in pairings
             )
             side = "above" if score.higher_is_better else "below"
@@ -46,7 +46,7 @@ def patients_section(findings: Findings) -> Section:
                 Picture(
                     f"patients{len(parts) or ''}", draw_pairs(panels, arm, reference, name),
                     f"{headline(name)} of every test patient, {title}. {told}.",
-                    f"{title}: a dot per patient, mean over seeds; {side} the line, {arm} is better. {told}.",
+                    f"{title}: a dot per test patient, mean over seeds; {side} the line, {arm} is better. {told}.",
                 )
             )  # fmt: skip
     return Section("patients", "Patient by patient", tuple(parts))
@@ -66,7 +66,7 @@ def cases_section(findings: Findings) -> Section:
     arms = [arm for arm in (findings.study.reference, main_arm(findings)) if arm]
     variant, count = findings.variants[0], findings.study.counts[-1]
     runs = findings.collected.runs
-    places = []
+    places, legend = [], ""
     for arm in arms:
         chosen = runs[
             (runs["kind"] == "finetune") & (runs["arm"] == arm) & (runs["variant"] == variant)
@@ -74,16 +74,24 @@ def cases_section(findings: Findings) -> Section:
             & (runs["state"] == "done")
         ]  # fmt: skip
         places += [(arm, str(place)) for place in chosen["run_dir"] if place]
-    pictures = read_overlays(findings.folder, places, _case_scores(findings, variant, str(count)))
+        legend = legend or next((_legend(findings, key) for key in chosen["key"]), "")
+    scores = _case_scores(findings, variant, str(count))
+    pictures = read_overlays(findings.folder, places, scores, legend, findings.study.section)
     if not pictures:
         return Section("cases", "Best, median and worst cases", ())
     sentence = (
         f"Test cases of {' and '.join(arm for arm, _ in places)}{f', {variant}' if variant else ''}, first replicate, "
-        f"{count_text(count)}. Best, median "
-        "and worst are by each arm's own scores, so the cases of two arms may differ. Filled: prediction; line: "
-        "reference. The pictures stand in report.html alone."
+        f"{count_text(count, findings.labelled)}. Best, median and worst are by each arm's own scores, so the cases "
+        "of two arms may differ. The pictures stand in report.html alone."
     )
     return Section("cases", "Best, median and worst cases", (Prose(sentence), *pictures))
+
+
+def _legend(findings: Findings, key: str) -> str:
+    record = findings.records.get(key)
+    passport = record.passport if record else {}
+    is_volume = (passport.get("architecture") or {}).get("spatial_dims") == 3
+    return legend_text((passport.get("data") or {}).get("label_map") or {}, is_volume)
 
 
 def _case_scores(findings: Findings, variant: str, count: str) -> dict[tuple[str, str], str]:

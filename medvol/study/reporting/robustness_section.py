@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..formatting import count_text, decimals, fixed, interval_text, score_text, signed
+from ..formatting import arm_text, count_text, decimals, fixed, interval_text, score_text, signed
 from .document import Part, Picture, Prose, Section, Table
 from .findings import Findings
 from .plots import draw_drops
@@ -32,7 +32,7 @@ def robustness_section(findings: Findings) -> Section:
         )
     ]
     for (variant, count), group in frame.groupby(["variant", "count"], sort=False):
-        title = f"{count_text(count)}{f', {variant}' if variant else ''}"
+        title = f"{count_text(count, findings.labelled)}{f', {variant}' if variant else ''}"
         wide = _wide(group)
         if wide.notna().any(axis=None):
             mean = wide.iloc[-1]
@@ -58,7 +58,8 @@ def _wide(group: pd.DataFrame) -> pd.DataFrame:
 def _table(group: pd.DataFrame, name: str, digits: int, title: str) -> Table:
     rows = tuple(
         (
-            str(row.corruption).replace("_", " "), str(row.severity) if row.severity else "all", str(row.arm),
+            str(row.corruption).replace("_", " "), str(row.severity) if row.severity else "all",
+            arm_text(row.arm, row.budget),
             fixed(row.clean, digits), fixed(row.corrupted, digits), fixed(row.drop, digits),
             interval_text(row.low, row.high, digits, sign=True), signed(row.against, digits),
             interval_text(row.against_low, row.against_high, digits, sign=True), str(row.seeds), str(row.note or "-"),

@@ -9,9 +9,20 @@ import numpy as np
 
 from medvol.metrics import crossed_interval
 
-from ..formatting import count_text, decimals, fixed, headline, interval_text, p_text, score_text, signed
-from ..judging.deciding import FEWEST_PATIENTS, FEWEST_SEEDS
+from ..formatting import (
+    arm_text,
+    count_name,
+    count_text,
+    decimals,
+    fixed,
+    headline,
+    interval_text,
+    p_text,
+    score_text,
+    signed,
+)
 from ..planning.design import Score
+from ..rules import too_little
 from ..tables.cubes import cube
 from .document import Part, Picture, Prose, Section, Table
 from .findings import Findings
@@ -33,7 +44,7 @@ def differences_section(findings: Findings) -> Section:
     for number, (family, group) in enumerate(_families(findings)):
         bars = [
             Bar(
-                count_text(v.count),
+                count_text(v.count, findings.labelled),
                 v.arm,
                 v.word,
                 *(np.nan if x is None else x for x in (v.gain, v.gain_low, v.gain_high)),
@@ -52,13 +63,16 @@ def differences_section(findings: Findings) -> Section:
                 f"Gray band: smaller than the margin of {findings.study.margin:g}.",
             )
         )  # fmt: skip
-    rows = [_difference_row(verdict) for verdict in findings.verdicts]
+    rows = [_difference_row(findings, verdict) for verdict in findings.verdicts]
     columns = (
         "arm", "labelled patients", "against", "score", "verdict", "difference", "95 % interval", "p", "p (Holm)",
-        "seeds", "patients",
+        "seeds", "test patients",
     )  # fmt: skip
     if rows:
-        note = "The verdict rests on the first score of the study; others are secondary, in Holm families of their own."
+        note = (
+            "The verdict rests on the first score of the study; others are secondary, in Holm families of their own. "
+            "Intervals lie symmetrically about the difference and may reach beyond what the score can take."
+        )
         parts.append(
             Table(
                 "Differences, arm minus the arm it is compared with",
@@ -77,12 +91,13 @@ def _families(findings: Findings) -> Iterator[tuple[str, list]]:
         yield family, list(group)
 
 
-def _difference_row(v) -> tuple[str, ...]:
+def _difference_row(findings: Findings, v) -> tuple[str, ...]:
     digits = decimals(v.metric)
     arm = f"{v.variant}: {v.arm}" if v.variant else v.arm
     role = "" if v.role == "main" else " (secondary)"
+    score = score_text(v.metric, v.region, v.higher_is_better)
     return (
-        arm, str(v.count), v.against, f"{score_text(v.metric, v.region)}{role}", v.word, signed(v.difference, digits),
+        arm, count_name(v.count, findings.labelled), v.against, f"{score}{role}", v.word, signed(v.difference, digits),
         interval_text(v.low, v.high, digits, sign=True), p_text(v.p), p_text(v.holm), str(v.seeds), str(v.patients),
     )  # fmt: skip
 
@@ -103,12 +118,12 @@ def scores_section(findings: Findings) -> Section:
             for arm in findings.study.arms
         ]
         columns = (
-            "labelled patients", "arm", "mean", "s.d. over seeds", "95 % interval", "seeds", "patients",
+            "labelled patients", "arm", "mean", "s.d. over seeds", "95 % interval", "seeds", "test patients",
             "budget of fine-tuning", "pre-training, each seed",
         )  # fmt: skip
         title = headline(score_text(score.metric, score.region)) + (f", {variant}" if variant else "")
         caption = f"{title}: {_direction(score)}"
-        parts.append(Table(caption, columns, tuple(rows), words=2, folded=place >= len(findings.variants)))
+        parts.append(Table(caption, columns, tuple(rows), words=2, texts=2, folded=place >= len(findings.variants)))
     return Section("scores", "Scores by label count", tuple(parts))
 
 
@@ -122,7 +137,8 @@ def _score_row(findings: Findings, score: Score, arm: str, count: int | str, var
     spread = fixed(float(values.mean(1).std(ddof=1)), digits) if seeds > 1 else "-"
     mean, low, high = _interval(values)
     return (
-        str(count), arm, fixed(mean, digits), spread, interval_text(low, high, digits), str(seeds), str(patients),
+        count_name(count, findings.labelled), arm, fixed(mean, digits), spread, interval_text(low, high, digits),
+        str(seeds), str(patients),
         budget_text(findings, arm, count, variant), pretraining_text(findings, arm),
     )  # fmt: skip
 
@@ -137,7 +153,7 @@ def _interval(values: np.ndarray) -> tuple[float, float, float]:
     """Mean with its interval; no interval for what would not be judged either."""
     if not values.size:
         return np.nan, np.nan, np.nan
-    if values.shape[0] < FEWEST_SEEDS or values.shape[1] < FEWEST_PATIENTS:
+    if too_little(values):
         return float(values.mean()), np.nan, np.nan
     found = crossed_interval(values)
     return found.mean, found.low, found.high
@@ -145,7 +161,7 @@ def _interval(values: np.ndarray) -> tuple[float, float, float]:
 
 def efficiency_section(findings: Findings) -> Section:
     """How the main score grows with labels, and with how few an arm is as good as the reference with all."""
-    score, counts = findings.study.scores[0], [str(count) for count in findings.study.counts]
+    score, counts = findings.study.scores[0], [count_name(count, findings.labelled) for count in findings.study.counts]
     name, parts = score_text(score.metric, score.region), list[Part]()
     for number, variant in enumerate(findings.variants):
         lines = {
@@ -172,9 +188,9 @@ def efficiency_section(findings: Findings) -> Section:
     rows = [
         (
             *([row.variant] if any(findings.variants) else []),
-            row.arm,
+            arm_text(row.arm, row.budget),
             row.status,
-            row.smallest_count or "-",
+            count_name(row.smallest_count, findings.labelled) if row.smallest_count else "-",
             row.sentence,
         )
         for row in findings.equivalence.itertuples(index=False)
@@ -189,11 +205,12 @@ def efficiency_section(findings: Findings) -> Section:
 
 def given_section(findings: Findings) -> Section:
     """What the same models would show on other patients, where the spread comes from, and what more runs would show."""
-    digits = decimals(findings.study.scores[0].metric)
+    main = findings.study.scores[0]
+    digits, name = decimals(main.metric), score_text(main.metric, main.region, main.higher_is_better)
     rows, spreads = [], []
     for v in main_verdicts(findings):
         arm = f"{v.variant}: {v.arm}" if v.variant else v.arm
-        head = (arm, str(v.count), v.against)
+        head = (arm, count_name(v.count, findings.labelled), v.against)
         if v.low is None:
             continue
         rows.append(
@@ -217,16 +234,17 @@ def given_section(findings: Findings) -> Section:
             "intervals are too narrow to say what pre-training does. No verdict rests on them."
         ),
         Table(
-            "Given these trained models: bootstrap and sign permutation over patients",
+            f"Given these trained models, {name}: bootstrap and sign permutation over test patients",
             ("arm", "labelled patients", "against", "difference", "95 % interval", "p"), tuple(rows), words=3,
         ),
         Table(
-            "Where the spread of the differences comes from, and what a larger study could show",
-            ("arm", "labelled patients", "against", "s.d. of seeds", "s.d. of patients", "s.d. of the rest",
-             "smallest difference shown", "seeds for the observed one", "patients for the observed one"),
+            f"Where the spread of the differences comes from, {name}, and what a larger study could show",
+            ("arm", "labelled patients", "against", "s.d. of seeds", "s.d. of test patients", "s.d. of the rest",
+             "smallest difference shown", "seeds for the observed one", "test patients for the observed one"),
             tuple(spreads), words=3,
             note="Smallest difference shown: the true difference that this design finds in four of five such studies. "
-            "Seeds, or patients, for the observed one: how many would show it as often, the other number unchanged.",
+            "Seeds, or test patients, for the observed one: how many would show it as often, the other number "
+            "unchanged.",
         ),
     )  # fmt: skip
     return Section("given", "These models, and larger studies", parts)

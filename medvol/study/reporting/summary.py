@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from ..formatting import count_text, headline, plural, score_text
+from ..formatting import count_name, count_text, headline, plural, score_text
 from .document import SIGNS, Claim, Notice, Table
 from .findings import Findings
 
@@ -30,24 +30,28 @@ def answer(findings: Findings) -> str:
     if not found:
         return "Nothing to judge: no other arm has the budget of the reference arm."
     words = Counter(verdict.word for verdict in found)
-    parts = ["; ".join(_named(found, word)) or f"no arm {word}" for word in ("helps", "harms")]
+    compared, open_ = plural(len(found), "comparison"), words["not judged"]
+    if open_ == len(found):
+        return f"Nothing is judged yet: {open_} of {compared}."
+    # Only where everything is judged can it be said that no arm does something.
+    parts = [
+        "; ".join(_named(findings, found, word)) or ("" if open_ else f"no arm {word}") for word in ("helps", "harms")
+    ]
     rest = {"no evidence": "shows no evidence of a difference", "not judged": "is not judged"}
     many = {"no evidence": "show no evidence of a difference", "not judged": "are not judged"}
     parts += [
-        f"{words[word]} of {plural(len(found), 'comparison')} {(rest if words[word] == 1 else many)[word]}"
-        for word in rest
-        if words[word]
+        f"{words[word]} of {compared} {(rest if words[word] == 1 else many)[word]}" for word in rest if words[word]
     ]
-    return f"Compared with {findings.study.reference}: {'; '.join(parts)}."
+    return f"Compared with {findings.study.reference}: {'; '.join(filter(None, parts))}."
 
 
-def _named(found: list[Verdict], word: str) -> list[str]:
+def _named(findings: Findings, found: list[Verdict], word: str) -> list[str]:
     """Arms with the label counts at which they got the word."""
     counts: dict[str, list[str]] = {}
     for verdict in found:
         if verdict.word == word:
             name = f"{verdict.arm} ({verdict.variant})" if verdict.variant else verdict.arm
-            counts.setdefault(name, []).append(str(verdict.count))
+            counts.setdefault(name, []).append(count_name(verdict.count, findings.labelled))
     return [f"{name} {word} with {count_text(' and '.join(filter(None, [', '.join(known[:-1]), known[-1]])))}"
             for name, known in counts.items()]  # fmt: skip
 
@@ -75,8 +79,8 @@ def claims(findings: Findings) -> tuple[Claim, ...]:
     # The reference comes first; on a page of many claims the other families open when they are asked for.
     fold = len(found) > _MOST
     return tuple(
-        Claim(v.word, f"{family_text(v)}: {count_text(v.count)}", v.sentence, fold and v.family != "reference")
-        for v in found
+        Claim(v.word, f"{family_text(v)}: {words}", v.sentence, fold and v.family != "reference")
+        for v, words in ((v, count_text(v.count, findings.labelled)) for v in found)
     )
 
 
@@ -100,12 +104,8 @@ def overview(findings: Findings) -> Table | None:
         head = (*([variant] if any(findings.variants) else []), *([against] if several else []))
         rows.append((arm, *head, *(cells.get((variant, against, arm, count), "-") for count in counts)))
     heads = (*(["variant"] if any(findings.variants) else []), *(["against"] if several else []))
-    columns = ("arm", *heads, *(_head(count) for count in counts))
+    columns = ("arm", *heads, *(count_name(count, findings.labelled) for count in counts))
     caption = f"{headline(score_text(found[0].metric, found[0].region))} by the number of labelled patients"
     if not several:
         caption += f", compared with {found[0].against}"
     return Table(caption, columns, tuple(rows), words=len(columns))
-
-
-def _head(count: str) -> str:
-    return count_text(count).removesuffix(" labelled patients").removesuffix(" labelled patient")

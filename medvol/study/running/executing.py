@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import gc
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from medvol.bundles.freeing import freeing
 from medvol.passport import read_passport
 
 from ..planning.plan import Plan, PlannedRun
@@ -17,7 +16,16 @@ from .failing import diverged, text_of
 from .ledger import Ledger, State, machine
 from .logfile import output_into
 from .resolving import Resolver
-from .sameness import Identity, OtherCodeError, identity_of, read_begun, read_finished, require_same
+from .sameness import (
+    Identity,
+    OtherCodeError,
+    OtherRecipeError,
+    identity_of,
+    read_begun,
+    read_finished,
+    require_same,
+)
+from .scoring import Scoring, drop_scores, is_current, score, scoring_of
 
 __all__ = ["Executor"]
 
@@ -55,7 +63,23 @@ class Executor:
             return None
         require_same(passport, wanted, run_dir, self.accept_other_code)
         whole = state.hash == passport.get("hash") and state.run_dir == self.resolver.relative(run_dir)
-        return state if whole and not self._missing(run, overrides, run_dir) else None
+        return state if whole and not self._missing(run, overrides, run_dir, passport) else None
+
+    def check(self, run: PlannedRun) -> None:
+        """Refuse a run that lies finished in its place and is not the one that the study asks for now.
+
+        The bytes of its weights are not looked at.
+
+        Raises:
+            OtherCodeError: it has been done by other code.
+            OtherRecipeError: it has been done with other settings.
+            ValueError: what lies there is damaged, or what it needs has not been done.
+        """
+        overrides = self.resolver.overrides(run)
+        run_dir = self.resolver.run_dir(overrides)
+        passport = read_passport(run_dir) if (run_dir / "model.pt").is_file() else None
+        if passport is not None:
+            require_same(passport, identity_of(run.bundle, overrides), run_dir, self.accept_other_code)
 
     def carry_out(self, run: PlannedRun) -> State:
         """Train and score a run, as far as that is not done, and write its state; what it prints goes into its log.
@@ -66,6 +90,19 @@ class Executor:
         Raises:
             KeyboardInterrupt: the user stops; nothing is written, and the run goes on at its last checkpoint.
         """
+        with freeing():  # what the error of a run that fails holds, too
+            state, keep = self._ended(run)
+        self._write(state, keep)
+        return state
+
+    def fail(self, run: PlannedRun, sentence: str) -> State:
+        """Return the state of a run that cannot be done now, and write it, unless the run has been done before."""
+        state = State(run.key, "failed", error=sentence, machine=machine(), finished=_today())
+        self._write(state)
+        return state
+
+    def _ended(self, run: PlannedRun) -> tuple[State, bool]:
+        """How a run ended, and whether an earlier end of it holds if this is a failure."""
         wanted: Identity | None = None
         run_dir: Path | None = None
         try:
@@ -73,23 +110,13 @@ class Executor:
                 overrides = self.resolver.overrides(run)
                 run_dir = self.resolver.run_dir(overrides)
                 wanted = identity_of(run.bundle, overrides)
-                state = self._carry_out(run, overrides, wanted, run_dir)
+                return self._carry_out(run, overrides, wanted, run_dir), False
         except (Exception, SystemExit) as error:
-            state = self._failure(run, error, wanted, run_dir)
-        finally:
-            _free()
-        self._write(state)
-        return state
+            return self._failure(run, error, wanted, run_dir), not isinstance(error, OtherRecipeError)
 
-    def fail(self, run: PlannedRun, sentence: str) -> State:
-        """Write that a run cannot be done, unless it has been done before, and return that."""
-        state = State(run.key, "failed", error=sentence, machine=machine(), finished=_today())
-        self._write(state)
-        return state
-
-    def _write(self, state: State) -> None:
-        """Write a state, but not that a run was refused over that it had finished: it lies there still."""
-        before = self.ledger.read(state.key)
+    def _write(self, state: State, keep: bool = True) -> None:
+        """Write a state, but by default not a failure over the end of a run that lies there still."""
+        before = self.ledger.read(state.key) if keep else None
         if state.state == "failed" and before is not None and before.state == "done" and before.run_dir is not None:
             passport = read_passport(self.folder / before.run_dir)
             if passport is not None and passport.get("hash") == before.hash:
@@ -108,8 +135,8 @@ class Executor:
             passport, before = read_finished(run_dir), 0.0
         if passport is None:
             raise FileNotFoundError(f"a finished run must leave model.pt and passport.json; found none in {run_dir}")
-        for name, given in self._missing(run, overrides, run_dir).items():
-            _score(run.bundle, run_dir, name, given)
+        for name, (given, scoring) in self._missing(run, overrides, run_dir, passport).items():
+            score(run.bundle, run_dir, name, given, scoring)
         return State(
             key=run.key,
             state="done",
@@ -122,16 +149,22 @@ class Executor:
             finished=_today(),
         )
 
-    def _missing(self, run: PlannedRun, overrides: Mapping[str, Any], run_dir: Path) -> dict[str, dict[str, Any]]:
-        """The scorings that have not been done."""
-        scorings = self.resolver.scorings(run, overrides)
-        return {name: given for name, given in scorings.items() if not (run_dir / name / "metrics.csv").is_file()}
+    def _missing(
+        self, run: PlannedRun, overrides: Mapping[str, Any], run_dir: Path, passport: Mapping[str, Any]
+    ) -> dict[str, tuple[dict[str, Any], Scoring]]:
+        """The scorings that have not been done, were done otherwise, or by other code: that is soon done again."""
+        missing = {}
+        for name, given in self.resolver.scorings(run, overrides).items():
+            wanted = scoring_of(run.bundle, run_dir, given, str(passport.get("weights")))
+            if not is_current(run_dir / name, wanted, self.accept_other_code):
+                missing[name] = given, wanted
+        return missing
 
     def _drop_scores_of_others(self, run: PlannedRun, run_dir: Path, passport: Mapping[str, Any]) -> None:
         """Remove scores of weights that lay here before."""
         state = self.ledger.read(run.key)
         if state is not None and state.hash is not None and state.hash != passport.get("hash"):
-            _drop_scores(run_dir)
+            drop_scores(run_dir)
 
     def _seconds_known(self, run_dir: Path) -> float | None:
         """What the run in that folder took, if this study measured it; another key may stand for the same run."""
@@ -164,35 +197,8 @@ def _train(bundle: str, overrides: Mapping[str, Any], wanted: Identity, run_dir:
             require_same(begun, wanted, run_dir)
         except OtherCodeError:
             restart = {"restart": True}  # what other code left half done cannot be continued, and is no loss
-    _drop_scores(run_dir)
+    drop_scores(run_dir)
     bundles.run(bundle, **{**overrides, **restart})
-
-
-def _score(bundle: str, run_dir: Path, name: str, given: Mapping[str, Any]) -> None:
-    from medvol import bundles
-
-    # Into a folder beside, and renamed: whoever finds the scores finds all of them, and the pictures.
-    part = run_dir / f".{name}.part"
-    shutil.rmtree(part, ignore_errors=True)
-    bundles.run(bundle, "evaluate.json", weights=str(run_dir / "model.pt"), results_dir=str(part), **given)
-    if not (part / "metrics.csv").is_file():
-        raise FileNotFoundError(f"a scoring must leave metrics.csv; found none in {part}; correct evaluate.json")
-    shutil.rmtree(run_dir / name, ignore_errors=True)
-    part.replace(run_dir / name)
-
-
-def _drop_scores(run_dir: Path) -> None:
-    for scores in run_dir.glob("*/metrics.csv"):
-        shutil.rmtree(scores.parent)
-
-
-def _free() -> None:
-    """Give back what a run took; parsers and engines hold one another in circles."""
-    import torch
-
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
 
 
 def _today() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
@@ -14,9 +14,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from medvol.distributed import cores
 from medvol.writing import write_whole
 
-__all__ = ["Ledger", "State", "cores", "machine"]
+__all__ = ["Ledger", "State", "machine"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class State:
         run_dir: the run's folder, relative to the study's, with forward slashes; None if it has none.
         hash: identity of what lies there; None if nothing does.
         versions: of medvol, its code, torch and MONAI, which made it.
-        seconds: of training and scoring on this machine; None where that was not measured.
+        seconds: of training and scoring on this machine; of a run that was stopped and went on, what it took since;
+            None where that was not measured.
         learning_rate: which was used.
         error: what went wrong, as one sentence, and below it where; None if nothing did.
         machine: ``processor``, ``cores`` and ``torch_threads``.
@@ -118,30 +120,49 @@ class Ledger:
         Yields:
             Whether it worked.
         """
+        lock = self._locked(key)
+        try:
+            yield lock is not None
+        finally:
+            if lock is not None:
+                lock.release()
+
+    @contextmanager
+    def at_work(self, begin: Callable[[bool], None]) -> Iterator[None]:
+        """Let others know for a while that a command is at work on the study.
+
+        Args:
+            begin: is called first, with whether no other command is at work; none can begin meanwhile.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / f"{key}.lock")
+        with FileLock(self.folder / "plan.lock"):
+            known = {file.stem: self._locked(file.stem) for file in self.folder.glob("command-*.lock")}
+            alone, free = None not in known.values(), [lock for lock in known.values() if lock is not None]
+            mine = free.pop() if free else self._locked(f"command-{len(known)}")
+            for lock in free:
+                lock.release()
+            try:
+                begin(alone)
+            except BaseException:
+                mine.release()
+                raise
+        try:
+            yield
+        finally:
+            mine.release()
+
+    def _locked(self, name: str) -> FileLock | None:
+        """A lock that this process has got, None if another one has it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{name}.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            lock.release()
+            return None
+        return lock
 
     def _file(self, key: str) -> Path:
         return self.folder / f"{key}.json"
-
-
-def cores() -> int:
-    """Return how many processor cores this process may use.
-
-    Example:
-        >>> cores() >= 1
-        True
-    """
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @lru_cache(maxsize=1)

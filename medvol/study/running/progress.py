@@ -3,49 +3,42 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..formatting import duration_text
 from ..planning.plan import PlannedRun
-from .ledger import Ledger, State, machine
+from .ledger import State, machine
 
-__all__ = ["Progress", "time_left"]
+__all__ = ["progress_line", "time_left"]
 
 
-class Progress:
-    """Write one line for each run that ends.
+def progress_line(runs: Sequence[PlannedRun], states: Mapping[str, State], state: State, processes: int = 1) -> str:
+    """Return the line of a run that has ended.
 
     Args:
         runs: all runs of the plan.
-        ledger: their states, those that other processes wrote, too.
-        report: takes a line.
+        states: how those ended that ended, by key.
+        state: how this one ended.
+        processes: how many work on the study, for the time that is left.
+
+    Example:
+        >>> progress_line((), {}, State("tune-cpc3d-lr0.002", "failed", error="disk full"))
+        '[0/0] tune-cpc3d-lr0.002: FAILED: disk full'
     """
-
-    def __init__(self, runs: Sequence[PlannedRun], ledger: Ledger, report: Callable[[str], None]) -> None:
-        self.runs, self.ledger, self.report = runs, ledger, report
-
-    def ended(self, state: State, processes: int = 1) -> None:
-        """Write the line of a run that has ended.
-
-        Args:
-            state: how it ended.
-            processes: how many work on the study, for the time that is left.
-        """
-        states = self.ledger.states(run.key for run in self.runs)
-        count = f"[{len(states):{len(str(len(self.runs)))}}/{len(self.runs)}]"
-        if state.diverged:
-            text = f"diverged; this learning rate will not be chosen ({state.sentence})"
-        elif state.state == "failed":
-            where = f" (see logs/{state.key}.log)" if "\n" in (state.error or "") else ""
-            text = f"FAILED: {state.sentence}{where}"
-        elif state.seconds is None:
-            text = "kept as it was found"
-        else:
-            text = duration_text(state.seconds)
-        left = time_left(self.runs, states, machine(), processes)
-        ends = "" if left is None or len(states) == len(self.runs) else f"; about {duration_text(left)} left"
-        self.report(f"{count} {state.key}: {text}{ends}")
+    count = f"[{len(states):{len(str(len(runs)))}}/{len(runs)}]"
+    if state.diverged:
+        text = f"diverged; this learning rate will not be chosen ({state.sentence})"
+    elif state.state == "failed":
+        where = f" (see logs/{state.key}.log)" if "\n" in (state.error or "") else ""
+        text = f"FAILED: {state.sentence}{where}"
+    elif state.seconds is None:
+        text = "kept as it was found"
+    else:
+        text = duration_text(state.seconds)
+    left = time_left(runs, states, machine(), processes)
+    ends = "" if left is None or len(states) == len(runs) else f"; about {duration_text(left)} left"
+    return f"{count} {state.key}: {text}{ends}"
 
 
 def time_left(

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from medvol.bundles.inherit import section_folder
+
+from ..planning.opened import evaluation_overrides, run_overrides
 from ..planning.plan import Plan, PlannedRun
 from .tuning import choose, tuned_rate
 
-__all__ = ["Resolver", "section_folder"]
-
-_OF_THE_IMAGES = ("manifest", "dataset_dir", "device")
-"""What a scoring does not learn from the passport of the weights, because it may differ from the training's."""
-
-
-def section_folder(section: str, corruption: str | None = None, severity: int | None = None) -> str:
-    """Return the name of the folder, inside of a run's, that holds the scores on a section of the manifest.
-
-    Example:
-        >>> section_folder("test"), section_folder("test", "noise", 3)
-        ('test', 'test-noise-3')
-    """
-    return section if corruption is None else f"{section}-{corruption}-{severity}"
+__all__ = ["Resolver"]
 
 
 class Resolver:
@@ -46,22 +35,14 @@ class Resolver:
         """
         place = self._place(run)
         more: dict[str, Any] = {"run_name": place.name, "output_dir": str(place.parent)}
-        rate = self._rate(run)
         if run.tuned_by:
-            more["run_name"] = f"{run.run_name}-lr{rate:g}"
-        if rate is not None:
-            more["learning_rate"] = rate
+            more["learning_rate"] = self._rate(run)
+            more["run_name"] = f"{run.run_name}-lr{more['learning_rate']:g}"
         if run.start is not None:
             more["pretrained"] = str(self._place(self.runs[run.start]) / "model.pt")
         elif run.kind != "pretrain":
             more["pretrained"] = run.weights
-        config = _config(run.bundle)
-        if "mlflow" in config:
-            more["mlflow"] = False
-        images = self.plan.dataset_dir_of(run)
-        if images is not None:
-            more["dataset_dir"] = images
-        return {**run.overrides, **more}
+        return run_overrides(self.plan, run, **more)
 
     def run_dir(self, overrides: Mapping[str, Any]) -> Path:
         """Return the folder of a run with these overrides."""
@@ -83,12 +64,7 @@ class Resolver:
         if run.kind != "finetune":
             return {}
         study = self.plan.study
-        config = _config(run.bundle, "evaluate.json")
-        kept = {k: v for k, v in overrides.items() if k in _OF_THE_IMAGES or k.startswith("network_def")}
-        kept = {k: v for k, v in kept.items() if k.split("::")[0] in config}
-        given = {**kept, "section": study.section}
-        if "save_predictions" in config:
-            given["save_predictions"] = False
+        given = evaluation_overrides(self.plan, run, overrides)
         scorings = {section_folder(study.section): given}
         if study.robustness is not None and run.count in study.robustness.counts:
             for corruption in study.robustness.corruptions:
@@ -97,19 +73,10 @@ class Resolver:
                     scorings[name] = {**given, "corruption": corruption, "severity": severity}
         return scorings
 
-    def _rate(self, run: PlannedRun) -> float | None:
-        if not run.tuned_by:
-            return run.learning_rate
+    def _rate(self, run: PlannedRun) -> float:
         score = self.plan.study.scores[0]
         tried = [self.runs[key] for key in run.tuned_by]
         return choose(tuned_rate(self.folder, tried, score.curve, score.higher_is_better), score.higher_is_better)
 
     def _place(self, run: PlannedRun) -> Path:
         return self.folder / "runs" / Path(run.bundle).name / run.run_name
-
-
-@lru_cache(maxsize=16)
-def _config(bundle: str, name: str = "train.json") -> dict[str, Any]:
-    from medvol.bundles.opening import config_file, read_json
-
-    return read_json(config_file(bundle, name))

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from medvol.writing import write_whole
 
 from ..planning.plan import Plan, PlannedRun
 from .executing import Executor
 from .ledger import Ledger, State
-from .progress import Progress
+from .preparing import check_finished, check_name, check_needs, needs, prepare
+from .progress import progress_line
+from .stopping import stopped_by_sigterm
 
 __all__ = ["Outcome", "Tally", "run_study", "work"]
 
@@ -90,28 +89,33 @@ def run_study(
         What was done.
 
     Raises:
-        ValueError: ``jobs`` is smaller than 1, the folder holds another study, or a run needs one that is not planned.
+        ValueError: ``jobs`` is smaller than 1, the folder holds another study, another command is at work in it with
+            another plan, or a run needs one that is not planned.
+        OtherCodeError: finished runs were made by other code; nothing has been changed.
+        OtherRecipeError: finished runs were made with other settings; nothing has been changed.
         OSError: the folder cannot be written.
-        KeyboardInterrupt: the user stops; the same command goes on.
+        KeyboardInterrupt: the user stops, or the system does (SIGTERM); the same command goes on.
     """
     if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 1:
         raise ValueError(f"jobs must be a whole number of at least 1; found {jobs!r}; give for instance --jobs 2")
-    _check_needs(plan.runs)
+    check_needs(plan.runs)
     folder = Path(folder).absolute()
-    _prepare(plan, folder)
-    tally = Tally(report)
-    done = sum(state.state == "done" for state in Ledger(folder).states(run.key for run in plan.runs).values())
-    report(f"study '{plan.study.name}': {len(plan.runs)} runs, {done} of them done before; folder {folder}")
-    try:
-        if jobs == 1:
-            work(plan, folder, accept_other_code, tally.tell)
-        else:
-            from .workers import run_workers
+    check_name(plan, folder)
+    check_finished(plan, folder, accept_other_code)
+    tally, ledger = Tally(report), Ledger(folder)
+    with stopped_by_sigterm(), ledger.at_work(lambda alone: prepare(plan, folder, ledger, alone)):
+        done = sum(state.state == "done" for state in ledger.states(run.key for run in plan.runs).values())
+        report(f"study '{plan.study.name}': {len(plan.runs)} runs, {done} of them done before; folder {folder}")
+        try:
+            if jobs == 1:
+                work(plan, folder, accept_other_code, tally.tell)
+            else:
+                from .workers import run_workers
 
-            run_workers(plan, folder, jobs, accept_other_code, tally.tell, report)
-    except KeyboardInterrupt:
-        report("stopped; the same command goes on where the runs stand")
-        raise
+                run_workers(plan, folder, jobs, accept_other_code, tally.tell, report)
+        except KeyboardInterrupt:
+            report("stopped; the same command goes on where the runs stand")
+            raise
     return tally.outcome()
 
 
@@ -139,8 +143,7 @@ class _Shift:
         self.failed: set[str] = set()
         self.ended: set[str] = set()
         self.busy: set[str] = set()
-        self.lines: list[str] = []
-        self.progress = Progress(plan.runs, self.ledger, self.lines.append)
+        self.runs = plan.runs
 
     def work(self) -> None:
         while self.pending:
@@ -150,8 +153,8 @@ class _Shift:
 
     def _try(self, run: PlannedRun) -> bool:
         """Bring a run to its end, if it can be begun and nobody else is at it."""
-        lacking = [key for key in _needs(run) if key in self.failed]
-        if not lacking and not self.ended.issuperset(_needs(run)):
+        lacking = [key for key in needs(run) if key in self.failed]
+        if not lacking and not self.ended.issuperset(needs(run)):
             return False
         with self.ledger.lock(run.key) as mine:
             if not mine:
@@ -179,46 +182,8 @@ class _Shift:
     def _end(self, run: PlannedRun, event: str, state: State) -> None:
         self.pending.remove(run)
         (self.failed if event == "failed" else self.ended).add(run.key)
+        line = ""
         if event != "skipped":
-            self.progress.ended(state, max(self.jobs, 1 + len(self.busy)))
-        self.tell(event, run.key, state.sentence, self.lines.pop() if self.lines else "")
-
-
-def _needs(run: PlannedRun) -> tuple[str, ...]:
-    return (*run.tuned_by, *(() if run.start is None else (run.start,)))
-
-
-def _check_needs(runs: Sequence[PlannedRun]) -> None:
-    before: set[str] = set()
-    for run in runs:
-        missing = [key for key in _needs(run) if key not in before]
-        if missing:
-            raise ValueError(
-                f"a plan must hold what its runs need, before them; found '{run.key}', which needs '{missing[0]}'; "
-                "make the plan anew"
-            )
-        if run.key in before:
-            raise ValueError(f"the keys of a plan must be unique; found '{run.key}' twice; make the plan anew")
-        before.add(run.key)
-
-
-def _prepare(plan: Plan, folder: Path) -> None:
-    """Write down what is to be run, and take away the failures of earlier commands, which are tried again."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "study.json"
-    try:
-        name = json.loads(file.read_text(encoding="utf-8")).get("name") if file.is_file() else plan.study.name
-    except (ValueError, AttributeError):
-        name = "unreadable"
-    if name != plan.study.name:
-        raise ValueError(
-            f"the folder must be new or hold the study '{plan.study.name}'; found the study '{name}' in {folder}; "
-            "choose another --out"
-        )
-    write_whole(file, json.dumps(dict(plan.study.raw), indent=1) + "\n")
-    write_whole(folder / "plan.json", json.dumps(plan.as_dict(), indent=1) + "\n")
-    ledger = Ledger(folder)
-    for run in plan.runs:
-        with ledger.lock(run.key) as mine:
-            if mine:
-                ledger.forget_failure(run.key)
+            states = self.ledger.states(run.key for run in self.runs)
+            line = progress_line(self.runs, states, state, max(self.jobs, 1 + len(self.busy)))
+        self.tell(event, run.key, state.sentence, line)

@@ -20,6 +20,7 @@ __all__ = [
     "read_begun",
     "read_finished",
     "require_same",
+    "shortened",
 ]
 
 _SHOWN = 3  # differing keys in a message
@@ -140,12 +141,20 @@ def require_same(found: Mapping[str, Any], wanted: Identity, run_dir: Path, acce
 
 def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     differing = compare_passports(dict(found), dict(wanted))
-    shown = [f"{key} {_short(one)} and not {_short(other)}" for key, (one, other) in list(differing.items())[:_SHOWN]]
+    shown = [
+        f"{key} {shortened(one)} and not {shortened(other)}" for key, (one, other) in list(differing.items())[:_SHOWN]
+    ]
     more = f" and {len(differing) - _SHOWN} more" if len(differing) > _SHOWN else ""
     return ", ".join(shown) + more
 
 
-def _short(value: Any) -> str:
+def shortened(value: Any) -> str:
+    """Return a value of a recipe as a message shows it.
+
+    Example:
+        >>> shortened([8, 16]), shortened("a3e33a2e" * 8)
+        ('[8, 16]', 'a3e33a2e')
+    """
     text = json.dumps(value, default=str)
     is_hash = isinstance(value, str) and len(value) == 64
     return value[:8] if is_hash else text if len(text) <= 60 else f"{text[:57]}..."

@@ -8,6 +8,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from medvol.passport import read_passport
+
 from ..planning.plan import PlannedRun
 
 __all__ = ["choose", "tuned_rate"]
@@ -90,6 +92,12 @@ def _last(run_dir: Path, curve: str) -> float:
                     f"{log} must hold numbers under 'value'; found {row.get('value')!r}; remove the run's folder to "
                     "train it again"
                 ) from error
+    end = ((read_passport(run_dir) or {}).get("metrics") or {}).get(curve)
+    if end is not None and end != value:
+        raise ValueError(
+            f"{log} must end as its passport says, with {curve} {end}; found {value}; remove the run's folder to train "
+            "it again"
+        )
     return value if math.isfinite(value) else math.nan
 
 

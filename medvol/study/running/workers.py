@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import _thread
 import multiprocessing
 import os
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from medvol.distributed import cores
+
 from ..planning.plan import Plan
-from .ledger import cores
+from .stopping import stopped_by_sigterm
 
 __all__ = ["run_workers"]
 
@@ -101,9 +106,11 @@ def _work(plan: Plan, folder: Path, accept_other_code: bool, jobs: int, connecti
     from .run import work
 
     try:
-        work(plan, folder, accept_other_code, lambda *message: connection.send(message), jobs)
+        with stopped_by_sigterm():
+            work(plan, folder, accept_other_code, lambda *message: connection.send(message), jobs)
     except KeyboardInterrupt:
-        os._exit(130)  # locks end with the process
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # asked twice, it would leave what data loaders share behind
+        sys.exit(130)
     finally:
         connection.close()
 
@@ -112,6 +119,8 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
+        _thread.interrupt_main()
+        time.sleep(_PATIENCE)
         os._exit(1)  # as if killed: the runs go on at their last checkpoints
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..formatting import count_text
+from ..formatting import count_text, plural
 from ..planning.design import Study
 from .leftovers import Leftover
 from .rows import Scores
@@ -80,7 +80,7 @@ def told(leftovers: Sequence[Leftover], study: Study) -> Iterator[str]:
     """Yield what a reader must know about the runs as a whole, a sentence each.
 
     Failed, refused and unfinished runs by name; label counts with fewer replicates than planned; more than one data
-    set, version or learning rate where there should be one.
+    set, version (of runs, or of scorings) or learning rate where there should be one.
     """
     for left in leftovers:
         if left.state in ("failed", "refused"):
@@ -96,8 +96,8 @@ def told(leftovers: Sequence[Leftover], study: Study) -> Iterator[str]:
     for key in sorted({key for left in done for key in left.versions}):
         groups = _by(done, lambda left, key=key: left.versions.get(key, "unknown"))
         if len(groups) > 1:
-            what = "medvol's code" if key == "code" else key
-            yield f"the runs were made by {len(groups)} versions of {what}: {_listed(groups)}"
+            yield f"the runs were made by {len(groups)} versions of {_what(key)}: {_listed(groups)}"
+    yield from _scorers(done)
     yield from _rates(done)
 
 
@@ -179,6 +179,26 @@ def _data(done: Sequence[Leftover], study: Study) -> Iterator[str]:
             }
             listed = "; ".join(f"{key[:8]} by {', '.join(names)}" for key, names in sorted(arms.items()))
             yield f"the fine-tunings{where} were made on {len(groups)} versions of the data: {listed}"
+
+
+def _scorers(done: Sequence[Leftover]) -> Iterator[str]:
+    """Scores by several versions of the code; those that do not say it may be of any."""
+    silent = [left.run.key for left in done if None in left.scorers.values()]
+    if silent:
+        yield f"the scores of {plural(len(silent), 'run')} do not say by which code they were made: {_names(silent)}"
+    made = [(left, versions) for left in done for versions in left.scorers.values() if versions is not None]
+    for key in sorted({key for _, versions in made for key in versions}):
+        groups: dict[str, list[Leftover]] = {}
+        for left, versions in made:
+            group = groups.setdefault(versions.get(key, "unknown"), [])
+            if left not in group[-1:]:
+                group.append(left)
+        if len(groups) > 1:
+            yield f"the scores were made by {len(groups)} versions of {_what(key)}: {_listed(groups)}"
+
+
+def _what(key: str) -> str:
+    return "medvol's code" if key == "code" else key
 
 
 def _rates(done: Sequence[Leftover]) -> Iterator[str]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..planning.design import Score
+from ..rules import LEVEL, too_little
+from .budgets import another_budget, budget_tags
 from .survival import median_time
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ COLUMNS = (
     "variant count arm metric region budget seeds target steps examples reached censored area area_sd area_difference "
     "area_low area_high area_p area_seeds first final final_sd note"
 ).split()
-_SHARE, _FEWEST, _LEVEL = 0.95, 3, 0.95
+_SHARE = 0.95
 Curve = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -48,9 +50,8 @@ def convergence(collected: Collected) -> pd.DataFrame:
         than half of the runs reach the target; ``reached`` and ``censored`` count runs; ``area``, ``first`` and
         ``final`` are means over seeds, ``area_sd`` and ``final_sd`` standard deviations; ``area_difference`` is
         the mean paired difference to the reference (arm minus reference, in the unit of the score) with its 95 % t
-        interval over
-        ``area_seeds`` pairs (``area_low``, ``area_high``, ``area_p``; not a number under three); ``note`` says what a
-        reader must know.
+        interval over ``area_seeds`` pairs (``area_low``, ``area_high``, ``area_p``; not a number under three, without
+        any spread, or where the arm has another budget than the reference); ``note`` says what a reader must know.
 
     Example:
         >>> from types import SimpleNamespace as Some
@@ -67,16 +68,15 @@ def convergence(collected: Collected) -> pd.DataFrame:
 
     study, rows = collected.study, []
     cells = _cells(collected.curves)
-    budgets = {
-        (run.variant, str(run.count), run.arm): run.budget for run in collected.plan.runs if run.kind == "finetune"
-    }
     for variant in study.variants:
         for count in map(str, study.counts):
+            tags = budget_tags(collected.plan, variant, count)
+            others = {arm: another_budget(study, tags, arm) for arm in study.arms}
             for score in study.scores:
                 arms = {arm: cells.get((variant, arm, count, score.curve), {}) for arm in study.arms}
                 rows += [
-                    (variant, count, arm, score.metric, score.region, budgets.get((variant, count, arm), ""), *measured)
-                    for arm, measured in _measures(arms, study.reference, score)
+                    (variant, count, arm, score.metric, score.region, tags.get(arm, ""), *measured)
+                    for arm, measured in _measures(arms, study.reference, others, score)
                 ]
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -93,7 +93,7 @@ def _cells(curves: pd.DataFrame) -> dict[tuple[str, ...], dict[int, Curve]]:
 
 
 def _measures(
-    arms: Mapping[str, Mapping[int, Curve]], reference: str, score: Score
+    arms: Mapping[str, Mapping[int, Curve]], reference: str, others: Mapping[str, str], score: Score
 ) -> list[tuple[str, tuple[Any, ...]]]:
     runs = [curve for curves in arms.values() for curve in curves.values()]
     if not runs:
@@ -116,7 +116,10 @@ def _measures(
             broken = sum(not np.isfinite(values).all() for *_, values in curves.values())
             if broken:
                 note.append(f"{broken} of {len(curves)} curves have values that are not finite")
-            difference = _difference(areas[arm], areas[reference], arm == reference)
+            if others[arm]:
+                note.append(f"its area is not compared with that of {reference}: {others[arm]}")
+            alone = arm == reference or bool(others[arm])
+            difference = _NO_DIFFERENCE if alone else _difference(areas[arm], areas[reference])
             rows.append((arm, (len(curves), target, *_times(curves, target, score), *_spread(areas[arm].values()),
                                *difference, *_ends(curves), "; ".join(note))))  # fmt: skip
     return rows
@@ -153,27 +156,30 @@ def _area(curve: Curve, span: tuple[int, int]) -> float:
     low, high = span
     if high <= low:
         return np.nan
+    from scipy.integrate import trapezoid
+
     _, examples, values = curve
     inside = (examples > low) & (examples < high)
     x = np.concatenate([[low], examples[inside], [high]]).astype(np.float64)
-    return float(np.trapezoid(np.interp(x, examples, values), x) / (high - low))
+    return float(trapezoid(np.interp(x, examples, values), x) / (high - low))
 
 
-def _difference(
-    own: Mapping[int, float], other: Mapping[int, float], itself: bool
-) -> tuple[float, float, float, float, int]:
+_NO_DIFFERENCE = (np.nan, np.nan, np.nan, np.nan, 0)
+
+
+def _difference(own: Mapping[int, float], other: Mapping[int, float]) -> tuple[float, float, float, float, int]:
     """Mean paired difference, its t interval and p-value, and the number of pairs."""
     from scipy import stats
 
     gaps = np.array([own[s] - other[s] for s in sorted(set(own) & set(other))])
     gaps = gaps[np.isfinite(gaps)]
-    if itself or not len(gaps):
-        return np.nan, np.nan, np.nan, np.nan, 0
+    if not len(gaps):
+        return _NO_DIFFERENCE
     mean = float(gaps.mean())
-    if len(gaps) < _FEWEST:
+    if too_little(gaps):
         return mean, np.nan, np.nan, np.nan, len(gaps)
     error = float(gaps.std(ddof=1) / np.sqrt(len(gaps)))
-    half = float(stats.t.ppf(0.5 + _LEVEL / 2, len(gaps) - 1)) * error
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(gaps) - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, len(gaps) - 1)) if error > 0 else float(mean == 0)
     return mean, mean - half, mean + half, p, len(gaps)
 

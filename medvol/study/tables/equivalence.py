@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..formatting import count_text, decimals, interval_text, score_text, signed
+from ..formatting import arm_text, count_text, decimals, interval_text, score_text, signed
+from ..rules import too_little
+from .budgets import another_budget, budget_tags
 from .cubes import cube
 from .pairing import pair
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["against_all_labels", "label_equivalence"]
 
-_FEWEST, _ITSELF, _WIDE = 3, "the reference itself", "too wide to tell anything"
+_ITSELF = "the reference itself"
 _PAIR_COLUMNS = "variant arm count reference_count margin difference low high seeds patients non_inferior note".split()
 _COLUMNS = (
     "variant arm budget reference_count margin status smallest_count difference low high seeds patients sentence"
@@ -61,13 +63,14 @@ def label_equivalence(collected: Collected) -> pd.DataFrame:
 
     Returns:
         A row per variant and arm: ``status`` is ``reached``, ``not reached`` or ``not judged`` (fewer than three seeds,
-        fewer than two patients, or other patients); ``smallest_count`` is text, empty unless reached; ``difference``,
-        ``low``, ``high``, ``seeds`` and ``patients`` are those at that count, or at the largest one that was judged.
+        fewer than two patients, no spread, other patients, or another budget than the reference's);
+        ``smallest_count`` is text, empty unless reached; ``difference``, ``low``, ``high``, ``seeds`` and ``patients``
+        are those at that count, or at the largest one that was judged.
     """
     import pandas as pd
 
     table, rows = against_all_labels(collected), []
-    budgets = {(run.variant, run.arm): run.budget for run in collected.plan.runs if run.kind == "finetune"}
+    tags = {variant: budget_tags(collected.plan, variant, collected.study.counts[-1]) for variant in table["variant"]}
     for (variant, arm), group in table.groupby(["variant", "arm"], sort=False):
         judged = [row for row in group.itertuples() if row.non_inferior is not None]
         reached = [row for row in judged if row.non_inferior]
@@ -75,8 +78,9 @@ def label_equivalence(collected: Collected) -> pd.DataFrame:
         row = reached[0] if reached else judged[-1] if judged else None
         numbers = (row.difference, row.low, row.high, row.seeds, row.patients) if row else (np.nan,) * 3 + (0, 0)
         last = list(group.itertuples())[-1]
-        text = _sentence(collected, arm, status, row, judged, last)
-        rows.append((variant, arm, budgets.get((variant, arm), ""), last.reference_count, last.margin, status,
+        budget = tags[variant].get(arm, "")
+        text = _sentence(collected, arm_text(arm, budget), status, row, judged, last)
+        rows.append((variant, arm, budget, last.reference_count, last.margin, status,
                      reached[0].count if reached else "", *numbers, text))  # fmt: skip
     return pd.DataFrame(rows, columns=_COLUMNS)
 
@@ -88,49 +92,31 @@ def _compared(collected: Collected, variant: str, arm: str, count: Any) -> tuple
     score, most = study.scores[0], study.counts[-1]
     against = cube(collected, score, study.reference, most, variant)
     pairing = pair(cube(collected, score, arm, count, variant), against)
-    seeds, patients = len(pairing.replicates), len(pairing.patients)
-    note = pairing.problem
-    if not note and seeds < _FEWEST:
-        note = f"{seeds} of the {_FEWEST} replicates that a judgment needs"
-    if not note and patients < 2:
-        note = "one patient: how much patients differ cannot be known"
-    if note:
-        known = not pairing.problem
-        return (
-            float((pairing.arm - pairing.against).mean()) if known else np.nan,
-            np.nan,
-            np.nan,
-            seeds,
-            patients,
-            None,
-            note,
-        )
-    found = crossed_interval(pairing.arm - pairing.against)
+    other = another_budget(study, budget_tags(collected.plan, variant, count), arm)
+    if other or pairing.problem:
+        return *(np.nan,) * 3, len(pairing.replicates), len(pairing.patients), None, other or pairing.problem
+    gaps = pairing.arm - pairing.against
+    if note := too_little(gaps):
+        return float(gaps.mean()), np.nan, np.nan, *gaps.shape, None, note
+    found = crossed_interval(gaps)
     good = found.low > -study.margin if score.higher_is_better else found.high < study.margin
     note = _ITSELF if (arm, count) == (study.reference, most) else ""
-    scale = abs(pairing.arm.mean()) + abs(pairing.against.mean())
-    if found.df < 1 and not found.high - found.mean <= scale:  # so few degrees of freedom are no interval to print
-        note = _WIDE
-    return found.mean, found.low, found.high, seeds, patients, bool(good), note
+    return found.mean, found.low, found.high, *gaps.shape, bool(good), note
 
 
 def _sentence(collected: Collected, arm: str, status: str, row: Any, judged: list[Any], last: Any) -> str:
     study = collected.study
-    score, goal = study.scores[0], f"{study.reference} with {count_text(last.reference_count)}"
+    score, labelled = study.scores[0], collected.labelled
+    goal = f"{study.reference} with {count_text(last.reference_count, labelled)}"
     if status == "not judged":
         return f"{arm}: not judged against {goal}: {last.note}."
-    digits = decimals(score.metric)
-    ends = row.note if row.note == _WIDE else interval_text(row.low, row.high, digits, sign=True)
+    digits, labels = decimals(score.metric), count_text(row.count, labelled)
+    ends = interval_text(row.low, row.high, digits, sign=True)
     difference = f"{score_text(score.metric, score.region)} {signed(row.difference, digits)}, 95 % interval {ends}"
     if status == "not reached":
-        return (
-            f"{arm}: at no label count shown to be within {study.margin:g} of {goal}; with {count_text(row.count)} "
-            f"{difference}."
-        )
+        return f"{arm}: at no label count shown to be within {study.margin:g} of {goal}; with {labels} {difference}."
     if row.note == _ITSELF:
-        return (
-            f"{arm}: with no fewer labels shown to be within {study.margin:g} of itself with {count_text(row.count)}."
-        )
+        return f"{arm}: with no fewer labels shown to be within {study.margin:g} of itself with {labels}."
     later = [other.count for other in judged[judged.index(row) :] if not other.non_inferior]
     but = f"; not shown with {', '.join(later)}, so this may be chance" if later else ""
-    return f"{arm}: with {count_text(row.count)} not worse than {goal} by {study.margin:g} or more ({difference}){but}."
+    return f"{arm}: with {labels} not worse than {goal} by {study.margin:g} or more ({difference}){but}."

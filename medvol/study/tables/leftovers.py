@@ -12,7 +12,9 @@ from medvol.passport import read_passport
 
 from ..planning.design import Study
 from ..planning.plan import PlannedRun
+from ..running.scoring import read_scoring
 from .rows import CurvePoint, Scores, read_curves, read_scores
+from .settings import other_settings
 
 __all__ = ["Leftover", "read_leftover"]
 
@@ -29,11 +31,14 @@ class Leftover:
         hash: identity of the run.
         versions: versions of medvol, its code, torch and MONAI.
         data: hash of the manifest.
+        patients: that it was trained on; None where its passport does not say.
         learning_rate: that it was trained with; None for pre-training.
         seconds: that it took.
         scores: of the section that the study scores.
         corrupted: scores on corrupted images, by (corruption, severity).
         curves: its validations, in the order of training.
+        scorers: versions of medvol, its code, torch and MONAI that made its scores, by the scores' folder; None where
+            the scores do not say it.
         problems: what is wrong without making the run useless, one sentence each.
     """
 
@@ -44,17 +49,19 @@ class Leftover:
     hash: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     data: str = ""
+    patients: int | None = None
     learning_rate: float | None = None
     seconds: float | None = None
     scores: Scores | None = None
     corrupted: dict[tuple[str, int], Scores] = field(default_factory=dict)
     curves: list[CurvePoint] | None = None
+    scorers: dict[str, dict[str, str] | None] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def refuse(self, reason: str) -> None:
         """Keep none of its numbers, and say why."""
         self.state, self.error = "refused", reason
-        self.scores, self.curves, self.corrupted = None, None, {}
+        self.scores, self.curves, self.corrupted, self.scorers = None, None, {}, {}
 
 
 def read_leftover(folder: str | os.PathLike[str], run: PlannedRun, study: Study) -> Leftover:
@@ -80,7 +87,7 @@ def read_leftover(folder: str | os.PathLike[str], run: PlannedRun, study: Study)
     if left.state != "done" or left.curves is not None:
         return left
     try:
-        _take_files(left, folder / left.run_dir, study)
+        _take_files(left, folder, study)
     except (ValueError, OSError) as error:
         left.refuse(str(error))
     return left
@@ -100,34 +107,68 @@ def _take_state(left: Leftover, state: dict[str, Any]) -> None:
         left.problems.append("its training diverged, so this learning rate is not chosen")
 
 
-def _take_files(left: Leftover, place: Path, study: Study) -> None:
+def _take_files(left: Leftover, folder: Path, study: Study) -> None:
+    place = folder / left.run_dir
     passport = read_passport(place)
     if passport is None:
         raise ValueError(f"{left.run_dir} must hold the passport of a finished run; found none; run the study again")
     left.data = str((passport.get("data") or {}).get("hash") or "")
+    left.patients = _patients(passport)
     if left.hash and passport.get("hash") != left.hash:
-        left.problems.append("its folder holds another run than the one the study made; run the study again")
+        raise ValueError(f"{left.run_dir} holds another run than the one the study made; run the study again")
+    others = other_settings(passport, left.run, left.learning_rate, _start_of(folder, left.run))
+    if others:
+        raise ValueError(f"{left.run_dir} was made with {others}; take another --out for the changed study")
     if left.run.kind == "pretrain":
         return
     try:
-        left.curves = read_curves(place / "log.csv")
+        left.curves = read_curves(place / "log.csv", passport.get("metrics"))
     except (ValueError, OSError) as error:
         if left.run.kind == "tune":
             raise
         left.problems.append(f"its curve is left out: {error}")
     if left.run.kind == "finetune":
-        left.scores = read_scores(place / study.section / "metrics.csv")
-        _take_corrupted(left, place, study)
+        left.scores = _scores_of(left, place, study.section, passport)
+        _take_corrupted(left, place, study, passport)
 
 
-def _take_corrupted(left: Leftover, place: Path, study: Study) -> None:
+def _patients(passport: dict[str, Any]) -> int | None:
+    try:
+        number = passport["data"]["sections"]["training"]["patients"]
+    except (KeyError, TypeError):
+        return None
+    return number if isinstance(number, int) else None
+
+
+def _start_of(folder: Path, run: PlannedRun) -> dict[str, Any] | None:
+    """The passport of the run that a run starts from; None where it cannot be read, which that run itself says."""
+    if run.start is None:
+        return None
+    try:
+        state = json.loads((folder / "state" / f"{run.start}.json").read_text(encoding="utf-8"))
+        return read_passport(folder / str(state["run_dir"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _scores_of(left: Leftover, place: Path, name: str, passport: dict[str, Any]) -> Scores:
+    scores, scoring = read_scores(place / name / "metrics.csv"), read_scoring(place / name)
+    if scoring is not None and scoring.weights != passport.get("weights", scoring.weights):
+        raise ValueError(f"{left.run_dir}/{name} holds scores of other weights; run the study again")
+    left.scorers[name] = None if scoring is None else dict(scoring.versions)
+    return scores
+
+
+def _take_corrupted(left: Leftover, place: Path, study: Study, passport: dict[str, Any]) -> None:
+    from medvol.bundles.inherit import section_folder
+
     wanted = study.robustness
     if wanted is None or left.run.count not in wanted.counts:
         return
     for corruption in wanted.corruptions:
         for severity in wanted.severities:
-            path = place / f"{study.section}-{corruption}-{severity}" / "metrics.csv"
+            name = section_folder(study.section, corruption, severity)
             try:
-                left.corrupted[corruption, severity] = read_scores(path)
+                left.corrupted[corruption, severity] = _scores_of(left, place, name, passport)
             except (ValueError, OSError) as error:
                 left.problems.append(f"its scores under {corruption}, severity {severity}, are left out: {error}")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..planning.design import Score
+from ..rules import too_little
+from .budgets import another_budget, budget_tags
 from .cubes import Cube, corrupted_cube, cube
 from .pairing import pair
 
@@ -19,10 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "robustness"]
 
 COLUMNS = (
-    "variant count arm metric region corruption severity clean corrupted drop low high against against_low "
+    "variant count arm budget metric region corruption severity clean corrupted drop low high against against_low "
     "against_high seeds patients note"
 ).split()
-_FEWEST = 3
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,13 @@ def robustness(collected: Collected) -> pd.DataFrame:
 
     Returns:
         A row per variant, label count, score, arm, corruption and severity; ``corruption`` is ``mean`` and ``severity``
-        0 for the mean drop over all that were planned. ``clean`` and ``corrupted`` are mean scores; ``drop`` is the
+        0 for the mean drop over all that were planned. ``budget`` is the tag of the arm's budget; one that has another
+        than the reference is not compared with it. ``clean`` and ``corrupted`` are mean scores; ``drop`` is the
         mean with its 95 % interval ``low`` to ``high``; ``against`` is the drop minus that of the reference arm,
         negative where the arm is more robust, with ``against_low`` and ``against_high``. All in the unit of the score,
         intervals with seeds and patients random (:func:`medvol.metrics.crossed_interval`), not a number under three
-        seeds or two patients; ``note`` says what is missing. No rows for a study without corruptions.
+        seeds, two patients, or without any spread; ``note`` says what is missing. No rows for a study without
+        corruptions.
     """
     import pandas as pd
 
@@ -66,6 +69,7 @@ def robustness(collected: Collected) -> pd.DataFrame:
 def _rows(collected: Collected, variant: str, count: int | str, score: Score) -> list[tuple[Any, ...]]:
     study = collected.study
     wanted = [(name, level) for name in study.robustness.corruptions for level in study.robustness.severities]
+    tags = budget_tags(collected.plan, variant, count)
     drops: dict[str, dict[tuple[str, int], _Drop]] = {}
     for arm in study.arms:
         clean = cube(collected, score, arm, count, variant)
@@ -76,9 +80,10 @@ def _rows(collected: Collected, variant: str, count: int | str, score: Score) ->
         drops[arm] = {**found, ("mean", 0): _mean(list(found.values()))}
     rows = []
     for arm, mine in drops.items():
+        why = another_budget(study, tags, arm)
         for what, drop in mine.items():
-            other = drops[study.reference][what]
-            rows.append((arm, score.metric, score.region, *what, *_numbers(drop, other, arm == study.reference)))
+            other = None if arm == study.reference else why or drops[study.reference][what]
+            rows.append((arm, tags.get(arm, ""), score.metric, score.region, *what, *_numbers(drop, other)))
     return rows
 
 
@@ -108,14 +113,17 @@ def _mean(drops: list[_Drop]) -> _Drop:
     return _Drop(whole, float(np.mean([d.clean for d in drops])), float(np.mean([d.corrupted for d in drops])))
 
 
-def _numbers(drop: _Drop, reference: _Drop, itself: bool) -> tuple[Any, ...]:
+def _numbers(drop: _Drop, reference: _Drop | str | None) -> tuple[Any, ...]:
+    """Numbers of an arm beside the reference's; None for the reference itself, a text is why they are not compared."""
     if drop.problem:
         return (*(np.nan,) * 8, 0, 0, drop.problem)
     mean, low, high, note = _interval(drop.cube.values)
     against = (np.nan,) * 3
-    if not itself:
-        both = pair(drop.cube, reference.cube)
-        *against, why = _interval(both.arm - both.against) if not both.problem else (*(np.nan,) * 3, both.problem)
+    if reference is not None:
+        why = reference
+        if isinstance(reference, _Drop):
+            both = pair(drop.cube, reference.cube)
+            *against, why = _interval(both.arm - both.against) if not both.problem else (*(np.nan,) * 3, both.problem)
         note = note or (f"not compared with the reference: {why}" if why else "")
     seeds, patients = drop.cube.values.shape
     return drop.clean, drop.corrupted, mean, low, high, *against, seeds, patients, note
@@ -125,10 +133,7 @@ def _interval(values: np.ndarray) -> tuple[float, float, float, str]:
     """Mean and interval; without one, why."""
     from medvol.metrics import crossed_interval
 
-    seeds, patients = values.shape
-    if seeds < _FEWEST:
-        return float(values.mean()), np.nan, np.nan, f"no interval: {seeds} of the {_FEWEST} replicates that it needs"
-    if patients < 2:
-        return float(values.mean()), np.nan, np.nan, "no interval: one patient"
+    if why := too_little(values):
+        return float(values.mean()), np.nan, np.nan, f"no interval: {why}"
     found = crossed_interval(values)
     return found.mean, found.low, found.high, ""

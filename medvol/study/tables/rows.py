@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
@@ -86,24 +86,30 @@ def read_scores(path: str | os.PathLike[str]) -> Scores:
     return found
 
 
-def read_curves(path: str | os.PathLike[str]) -> list[CurvePoint]:
+def read_curves(path: str | os.PathLike[str], ends: Mapping[str, float | None] | None = None) -> list[CurvePoint]:
     """Read the validations in a ``log.csv``.
 
     Args:
         path: the file.
+        ends: values by name at the end of the training, as the passport states them; None for one that is no number.
 
     Returns:
         The rows whose name begins with ``val_``, in the order of the file.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: the file is cut or has other columns.
+        ValueError: the file is cut, has other columns, or ends with other values.
     """
     rows = (row for row in _read(path, _LOG_COLUMNS) if row[2].startswith("val_"))
     try:
-        return [(int(step), int(examples), intern(name), float(value)) for step, examples, name, value in rows]
+        curves = [(int(step), int(examples), intern(name), float(value)) for step, examples, name, value in rows]
     except ValueError as error:
         raise _damaged(path, str(error)) from error
+    last = {name: value for *_, name, value in curves}
+    for name, value in (ends or {}).items():
+        if name.startswith("val_") and value is not None and last.get(name) != value:
+            raise _damaged(path, f"{last.get(name)} at the end of {name}, where the passport has {value}")
+    return curves
 
 
 def _read(path: str | os.PathLike[str], columns: tuple[str, ...]) -> list[list[str]]:

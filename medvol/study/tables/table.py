@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..planning.plan import Plan, read_plan
 from .agreement import check_cases, check_corrupted, check_finite, told
 from .cubes import Cells, Cube, check_score, corrupted_cube, cube
 from .frames import curves_frame, runs_frame, scores_frame, tuning_frame
-from .leftovers import read_leftover
+from .leftovers import Leftover, read_leftover
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,7 @@ class Collected:
         corrupted: like ``scores``, with ``corruption`` and ``severity``.
         tuning: ``arm, learning_rate, value, chosen``: last validation score of every learning rate tried.
         problems: what a reader must know: failed, refused and unfinished runs, and runs that do not agree.
+        labelled: how many patients the label count ``all`` stands for; None if no run with it says so, or two differ.
     """
 
     study: Study
@@ -47,6 +49,7 @@ class Collected:
     corrupted: pd.DataFrame
     tuning: pd.DataFrame
     problems: list[str] = field(default_factory=list)
+    labelled: int | None = None
 
     @cached_property
     def clean_cells(self) -> Cells:
@@ -105,4 +108,10 @@ folder of a study that has been started (--out), or start it by: python -m medvo
     return Collected(
         plan.study, plan, runs_frame(leftovers), scores, curves_frame(done),
         scores_frame(corrupted, ["corruption", "severity"], problems), tuning_frame(leftovers, plan.study), problems,
+        _labelled(leftovers),
     )  # fmt: skip
+
+
+def _labelled(leftovers: Sequence[Leftover]) -> int | None:
+    found = {left.patients for left in leftovers if left.run.count == "all" and left.patients}
+    return found.pop() if len(found) == 1 else None

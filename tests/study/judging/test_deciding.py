@@ -46,9 +46,9 @@ def test_an_arm_that_is_not_judged_stays_in_the_family() -> None:
     ("d", "reason"),
     [
         (np.empty((0, 0)), "no paired scores"),
-        (np.ones((1, 20)), "1 paired seed, and"),
-        (np.ones((2, 20)), "2 paired seeds, and a verdict needs at least 3"),
-        (np.ones((3, 1)), "1 patient, and a verdict needs at least 2"),
+        (np.ones((1, 20)), "1 paired seed, and at least 3"),
+        (np.ones((2, 20)), "2 paired seeds, and at least 3 are needed"),
+        (np.ones((3, 1)), "1 patient, and at least 2 are needed"),
         (np.full((3, 20), 0.1), "the very same difference"),
     ],
 )

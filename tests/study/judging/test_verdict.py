@@ -133,7 +133,7 @@ def test_an_arm_against_itself(tmp_path: Path) -> None:
 def test_two_seeds_are_not_judged_but_described(tmp_path: Path) -> None:
     v = judged(tmp_path, seeds=(0, 1), effect=0.2)[0]
     assert (v.word, v.seeds, v.p, v.gain, v.non_inferior) == ("not judged", 2, None, None, None)
-    assert "2 paired seeds, and a verdict needs at least 3" in v.sentence
+    assert "2 paired seeds, and at least 3 are needed" in v.sentence
     assert v.difference == pytest.approx(v.arm_mean - v.against_mean)
 
 
@@ -145,7 +145,7 @@ def test_one_seed_has_no_spread_over_seeds(tmp_path: Path) -> None:
 def test_one_patient_is_not_judged(tmp_path: Path) -> None:
     v = judged(tmp_path, patients=1)[0]
     assert (v.word, v.patients) == ("not judged", 1)
-    assert "1 patient, and a verdict needs at least 2" in v.sentence
+    assert "1 patient, and at least 2 are needed" in v.sentence
 
 
 def test_an_arm_with_a_failed_run_is_said_and_costs_the_others_the_same(tmp_path: Path) -> None:

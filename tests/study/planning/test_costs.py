@@ -98,7 +98,7 @@ def test_a_frozen_arm_is_tried_frozen_and_variants_apart(build: Callable[..., Pl
     ]  # fmt: skip
     started = [o.get("pretrained") is not None for _, config, o in tried.asked if config == "train.json"]
     assert started == [False, True, False, True]
-    assert "variant b, frozen, 1 runs" in cost.sentences()["time"]
+    assert "variant b, frozen, 1 run" in cost.sentences()["time"]
 
 
 def test_jobs_share_the_cores(build: Callable[..., Plan], tried: Tried, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,8 +110,10 @@ def test_jobs_share_the_cores(build: Callable[..., Plan], tried: Tried, monkeypa
     assert (used, torch.get_num_threads()) == ([1], before)
     assert (cost.memory_bytes, cost.gpu_memory_bytes, cost.disk_bytes) == (10**7, 2 * 10**7, 30)
     assert cost.seconds == pytest.approx(60 / 10**6)
-    assert "1 threads each" in cost.sentences()["time"]
+    assert "1 thread each" in cost.sentences()["time"]
     assert threads_of(1) == before
+    monkeypatch.setattr(costs, "cores", lambda: 6)
+    assert threads_of(2) == 3, "of the cores that this process may use, as the workers do"
 
 
 @pytest.mark.parametrize("given", [{"steps": 0}, {"jobs": 0}, {"jobs": True}, {"steps": 1.5}])

@@ -5,14 +5,21 @@ import pytest
 from medvol.study.planning.design import Arm, Pretraining, Score
 
 
-@pytest.mark.parametrize("metric", ["hd95", "lesion_hd95", "surface_distance", "absolute_error", "loss"])
+@pytest.mark.parametrize(
+    "metric", ["hd95", "lesion_hd95", "surface_distance", "absolute_error", "loss", "assd", "asd", "brier", "mae"]
+)
 def test_lower_is_better_for_distances_and_errors(metric: str) -> None:
-    assert not Score(metric, "WT").higher_is_better
+    assert Score(metric, "WT").higher_is_better is False
 
 
 @pytest.mark.parametrize("metric", ["dice", "lesion_dice", "kappa", "accuracy"])
 def test_higher_is_better_for_the_rest(metric: str) -> None:
-    assert Score(metric, "WT").higher_is_better
+    assert Score(metric, "WT").higher_is_better is True
+
+
+def test_a_direction_that_is_not_known_is_not_guessed() -> None:
+    assert Score("mine").higher_is_better is None
+    assert Score("mine", higher_is_better=False).higher_is_better is False
 
 
 def test_names_of_a_score() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from medvol.study.planning.entries import count, entry_name, number, objects, refuse, section, text, unique, whole
+from medvol.study.planning.entries import count, entry_name, known_object, number, objects, refuse, text, unique, whole
 
 
 def test_a_refusal_has_three_parts() -> None:
@@ -51,14 +51,21 @@ def test_bounds() -> None:
         objects([], "counts", list, 1)
 
 
-def test_keys_of_a_section() -> None:
-    assert section({"a": 1}, "here", ["a", "b"], ["a"]) == {"a": 1}
+def test_a_name_fits_into_the_names_of_files_twice() -> None:
+    assert entry_name("a" * 64, "x") == "a" * 64
+    for name in ("a" * 65, "ü" * 33):
+        with pytest.raises(ValueError, match=r"at most 64 letters .*; found '.{20}\.\.\.' with 6[56]; choose"):
+            entry_name(name, "x")
+
+
+def test_keys_of_an_object() -> None:
+    assert known_object({"a": 1}, "here", ["a", "b"], ["a"]) == {"a": 1}
     with pytest.raises(ValueError, match=r"here must be .*; found the key 'metrics'; did you mean 'metric'\?"):
-        section({"metrics": "dice"}, "here", ["metric", "region"])
+        known_object({"metrics": "dice"}, "here", ["metric", "region"])
     with pytest.raises(ValueError, match=r"with the key 'metric'; found no key; add 'metric'"):
-        section({}, "here", ["metric"], ["metric"])
+        known_object({}, "here", ["metric"], ["metric"])
     with pytest.raises(ValueError, match=r"an object with the keys a; found \[1\]"):
-        section([1], "here", ["a"])
+        known_object([1], "here", ["a"])
 
 
 def test_twice_is_refused() -> None:

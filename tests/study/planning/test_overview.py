@@ -45,8 +45,13 @@ def test_what_limits_the_conclusions() -> None:
     assert note.startswith("2 seeds: arms will not be judged, which takes 3 or more")
     each = {"scratch": {}, "rest": {"each": "pretext bundles", "args": "args_nowhere.json"}}
     assert plan_notes(plan_of(arms=each)) == [
-        "'rest' stands for no arm: there is no pretext bundle with the file args_nowhere.json here"
+        "'rest' stands for no arm: there is no pretext bundle here with the file args_nowhere.json"
     ]
+    each["rest"]["args"] = "args_hipocampus.json"
+    (note,) = plan_notes(plan_of(arms=each))
+    assert note.endswith("with the file args_hipocampus.json; did you mean 'args_hippocampus.json'?")
+    (note,) = plan_notes(plan_of(seeds=[0]))
+    assert note.startswith("1 seed: arms")
     longer = {"scratch": {}, "cpc3d": {"pretrain": {"bundle": "cpc3d"}, "longer": 2}}
     (note,) = plan_notes(plan_of(arms=longer))
     assert note == "arm 'cpc3d' has another budget (1200 steps) and is compared with arms of that budget only"

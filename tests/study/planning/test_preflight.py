@@ -79,7 +79,7 @@ def test_weights_that_there_are_not(build: Build) -> None:
 
 
 def test_scores_that_are_not_written(build: Build) -> None:
-    scores = [{"metric": "hd95"}, {"metric": "dise"}, {"region": "hole"}]
+    scores = [{"metric": "hd95"}, {"metric": "dise", "higher_is_better": True}, {"region": "hole"}]
     with pytest.raises(ValueError, match=r"a first score that trainings validate by, too\n.*only dice") as refused:
         check_plan(build(arms=SCRATCH, tune=None, scores=scores))
     assert "'dise'; did you mean 'dice'?" in str(refused.value)
@@ -118,5 +118,6 @@ def test_a_variant_is_named(build: Build) -> None:
 
 
 def test_a_manifest_that_there_is_not(build: Build) -> None:
-    with pytest.raises(ValueError, match=r"found: .*nowhere\.json"):
+    with pytest.raises(ValueError, match=r"found: .*nowhere\.json") as refused:
         check_plan(build({"manifest": "nowhere.json"}, arms=SCRATCH, tune=None))
+    assert "dataset_dir" not in str(refused.value), "a folder of images is no manifest"

@@ -53,6 +53,10 @@ def test_defaults_and_values() -> None:
         ("scores", [], "scores must be a list of at least 1"),
         ("scores", [{"metrik": "dice"}], r"scores::0 .*; did you mean 'metric'\?"),
         ("scores", [{}, {"region": "mean"}], "found 'mean dice' twice"),
+        ("scores", [{"metric": "dise"}], r"scores::0::metric must be a metric whose .*'dise'; did you mean 'dice'\?"),
+        ("scores", [{"metric": "mine"}], 'found \'mine\'; correct the name, or say "higher_is_better": true or false'),
+        ("scores", [{"metric": "mine", "higher_is_better": 1}], "scores::0::higher_is_better must be true or false"),
+        ("scores", [{"metric": "hd95", "higher_is_better": True}], "must be false for hd95; found true; leave it out"),
         ("counts", [16, 4], "counts must be ascending"),
         ("counts", ["all", 4], "counts must be ascending"),
         ("counts", [4, 4], "counts must be ascending"),
@@ -93,6 +97,12 @@ def test_defaults_and_values() -> None:
 def test_what_is_refused(place: str, value: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_study(changed(place, value))
+
+
+def test_the_direction_of_a_score_is_known_or_said() -> None:
+    entries = [{"metric": "assd"}, {"metric": "mine", "higher_is_better": False}, {"metric": "dice"}]
+    scores = parse_study(changed("scores", entries)).scores
+    assert [score.higher_is_better for score in scores] == [False, False, True]
 
 
 @pytest.mark.parametrize("key", ["name", "question", "downstream", "counts", "seeds", "arms", "margin"])

@@ -13,6 +13,7 @@ from medvol.study.planning import trial
 from medvol.study.planning.arms import bundle_folder
 from medvol.study.planning.opened import evaluation_overrides, open_run, run_overrides
 from medvol.study.planning.plan import Plan
+from medvol.study.planning.standin import write_stand_in
 from medvol.study.planning.trial import Trial, as_in_a_run, try_bundle
 
 # 20 steps of 0.5 s, four validations of 2 s, 3 s for the cache, and 1 s that does not grow.
@@ -73,7 +74,8 @@ def test_a_run_that_is_refused_says_why(plan: Plan, monkeypatch: pytest.MonkeyPa
 def test_an_evaluation_is_tried_for_what_it_is(plan: Plan, tmp_path: Path) -> None:
     run = next(run for run in plan.runs if run.kind == "finetune")
     training = open_run(plan, run)
-    given = evaluation_overrides(plan, training, tmp_path)
+    weights = str(write_stand_in(training, tmp_path, like_trained=True))
+    given = evaluation_overrides(plan, run, run_overrides(plan, run), weights=weights)
     found = try_bundle(training.folder, "evaluate.json", given)
     assert (found.estimate.steps, found.estimate.validations) == (1, 0)
     assert found.extra_seconds > 0, "one picture, a table, the checks of the guard"

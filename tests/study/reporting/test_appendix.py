@@ -31,11 +31,25 @@ def test_another_person_can_run_it_again():
     codes = [part for part in parts if isinstance(part, Code)]
     assert "python -m medvol study run study.json" in codes[0].text
     assert json.loads(codes[1].text) == rich().study.raw
+    assert '\n "counts": [4, "all"],\n' in codes[1].text
+    assert max(map(len, codes[1].text.splitlines())) <= 100
     facts = dict(next(part for part in parts if isinstance(part, Table) and part.columns == ("what", "value")).rows)
     assert facts["finished on"] == "2026-11-22"
     assert facts["machine"] == "a processor, 2 cores, 2 threads"
     assert facts["torch"] == "2.14.1"
     assert facts["data: hippocampus"].startswith("hash da7ada7a")
+
+
+def test_a_long_entry_of_the_study_file_is_broken():
+    raw = {"a": list(range(60)), "b": {"c": ["x" * 60, "größe" * 20], "d": {}}, "e": None}
+    text = recipe_section(_with(raw)).parts[3].text
+    assert json.loads(text) == raw
+    assert len(text.splitlines()) > 60
+    assert '\n  "d": {}\n },\n "e": null\n}' in text
+
+
+def _with(raw):
+    return replace(rich(), collected=replace(rich().collected, study=replace(rich().study, raw=raw)))
 
 
 def test_no_place_of_this_machine_is_told():
@@ -50,3 +64,11 @@ def test_every_run_has_a_row_with_its_state():
     assert len(table.rows) == len(failed().plan.runs)
     assert {row[2] for row in table.rows} == {"done", "failed"}
     assert "1 failed" in table.caption
+
+
+def test_a_run_that_stands_for_two_counts_once_in_the_time():
+    times = {"run_dir": ["a", "a", "b", ""], "seconds": [100.0, 160.0, 145.0, float("nan")]}
+    runs = rich().collected.runs.head(4).assign(**times)
+    parts = recipe_section(replace(rich(), collected=replace(rich().collected, runs=runs))).parts
+    facts = dict(next(part for part in parts if isinstance(part, Table) and part.columns == ("what", "value")).rows)
+    assert facts["time of all runs"] == "5 min 5 s; of runs that were stopped, what they took since"

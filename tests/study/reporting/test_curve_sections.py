@@ -34,6 +34,11 @@ def test_runs_that_never_reach_the_target_are_counted():
     expected = rich().convergence.query("metric == 'dice' and arm == 'cpc3d' and count == '4'").iloc[0]
     assert row[2:4] == (f"{expected['steps']:g}", f"{expected['reached']} of 3")
     assert "scratch-x3: " in table.note
+    place = table.columns.index("area, difference")
+    tagged = next(row for row in table.rows if row[:2] == ("4", "scratch-x3 (1800 steps)"))
+    assert tagged[place - 1] != "-"
+    assert tagged[place : place + 2] == ("-", "-")
+    assert row[place] != "-"
 
 
 @pytest.mark.parametrize(

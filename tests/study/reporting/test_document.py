@@ -3,7 +3,7 @@
 from reported import png
 
 from medvol.study.judging.deciding import WORDS
-from medvol.study.reporting.document import SIGNS, Document, Picture, Prose, Section
+from medvol.study.reporting.document import SIGNS, Document, Picture, Prose, Section, Table
 
 
 def test_every_word_of_a_verdict_has_a_sign_of_its_own():
@@ -14,6 +14,11 @@ def test_every_word_of_a_verdict_has_a_sign_of_its_own():
 def test_a_picture_knows_its_size():
     picture = Picture("a", png(300, 7), "alt", "caption")
     assert (picture.width, picture.height) == (300, 7)
+
+
+def test_words_stand_at_both_ends_of_a_table():
+    table = Table("caption", ("arm", "mean", "patients", "cost"), (), words=1, texts=1)
+    assert [table.is_number(place) for place in range(4)] == [False, True, True, False]
 
 
 def test_pictures_come_in_their_order():

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from reported import EVIL, document
 
+from medvol.study.reporting.document import Picture, Table
 from medvol.study.reporting.page import render
 
 
@@ -84,6 +85,33 @@ def test_folded_claims_open_when_asked_for():
     shown = document()
     claims = tuple(replace(claim, folded=True) for claim in shown.claims)
     assert "<details><summary>group text</summary>" in render(replace(shown, claims=claims))
+
+
+def test_wide_pictures_have_a_row_each_and_scroll_where_the_page_is_narrow():
+    shown = document()
+    (section,) = shown.sections
+    plot = next(part for part in section.parts if isinstance(part, Picture))
+    page = render(replace(shown, sections=(replace(section, parts=(plot, *[replace(plot, wide=True)] * 2)),)))
+    before, after = page.split('<div class="pictures wide">')
+    assert before.count("<img") == 1
+    assert '<div class="pictures alone">' in before
+    assert after.count("<img") == after.count('class="scroll"') == 2
+
+
+def test_costs_wrap_at_the_end_of_a_table():
+    shown = document()
+    table = Table("costs", ("arm", "mean", "cost"), (("scratch", "0.5", "1800 steps, 3600 examples"),), texts=1)
+    page = render(replace(shown, overview=table))
+    assert '<td class="number">0.5</td>' in page
+    assert '<td class="text">1800 steps, 3600 examples</td>' in page
+    assert '<th scope="col">cost</th>' in page
+
+
+def test_the_heads_of_a_table_do_not_shrink_to_single_letters_on_a_phone():
+    # "anywhere" counts single letters as the narrowest content of a column, "break-word" does not.
+    phone = render(document()).partition("@media screen")[2].partition("@media print")[0]
+    assert re.search(r"tbody th\.short, thead th:first-child \{[^}]*overflow-wrap: break-word", phone)
+    assert re.search(r"thead th:first-child \{[^}]*overflow-wrap: normal", render(document()))
 
 
 def test_equal_documents_give_equal_pages():

@@ -1,5 +1,7 @@
 """Sections about single patients."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from reported import failed, poor, rich
@@ -27,7 +29,7 @@ def test_a_dot_per_patient(drawn):
     values = [cube(rich().collected, rich().study.scores[0], name, 4).values.mean(0) for name in ("scratch", "cpc3d")]
     assert np.array_equal(across, values[0])
     assert np.array_equal(up, values[1])
-    assert "6 of 6 patients better with cpc3d" in section.parts[0].alt
+    assert "6 of 6 test patients better with cpc3d" in section.parts[0].alt
 
 
 def test_two_seeds_still_have_patients():
@@ -44,7 +46,16 @@ def test_cases_of_the_reference_and_the_main_arm(tmp_path):
     scores = found.collected.scores.query(
         "arm == 'cpc3d' and replicate == 0 and case == 'case_1_0' and region == 'mean'"
     )
-    assert pictures[1].caption.endswith(f"case_1_0, Dice {scores['value'].item():.3f}")
+    score = f"case_1_0, Dice {scores['value'].item():.3f}"
+    assert pictures[1].caption.endswith(f"{score}. Filled: prediction; line: reference.")
+
+
+def test_pictures_say_what_their_colors_and_sides_are(tmp_path):
+    found = find(write_study_folder(tmp_path, counts=(4,), seeds=(5, 6), overlays=True))
+    passport = {"data": {"label_map": {"background": 0, "tumor": 1}}, "architecture": {"spatial_dims": 3}}
+    records = {key: replace(record, passport=passport) for key, record in found.records.items()}
+    caption = cases_section(replace(found, records=records)).parts[-1].caption
+    assert "orange: tumor. The left of the body is on the left" in caption
 
 
 def test_no_pictures_no_section():

@@ -32,5 +32,15 @@ def test_less_loss_than_the_reference_is_negative():
     assert next(row for row in table.rows if row[2] == "scratch")[7] == "-"
 
 
+def test_another_budget_is_tagged_and_not_compared():
+    table = robustness_section(rich()).parts[-1]
+    rows = [row for row in table.rows if row[2] == "scratch-x3 (1800 steps)"]
+    assert len(rows) == 3
+    for row in rows:
+        assert row[5] != "-"
+        assert row[7:9] == ("-", "-")
+        assert "another budget than scratch" in row[-1]
+
+
 def test_no_corruptions_no_section():
     assert robustness_section(poor()).parts == ()

@@ -1,5 +1,7 @@
 """Sections about scores."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from reported import failed, poor, rich
@@ -38,7 +40,29 @@ def test_differences_are_told_in_words_and_numbers(drawn):
     assert (margin, unit) == (0.01, "Dice")
     (table,) = _tables(section)
     assert len(table.rows) == len(rich().verdicts)
-    assert {"Dice", "whole HD95 (mm) (secondary)"} == {row[3] for row in table.rows}
+    assert {"Dice", "whole HD95 (mm), lower is better (secondary)"} == {row[3] for row in table.rows}
+
+
+def test_what_an_interval_can_hold_is_told():
+    table = _tables(differences_section(rich()))[-1]
+    assert "symmetrically about the difference and may reach beyond what the score can take" in table.note
+    assert table.columns[-1] == "test patients"
+
+
+def test_all_carries_its_number(drawn):
+    known = replace(rich(), collected=replace(rich().collected, labelled=16))
+    assert {row[1] for row in _tables(differences_section(known))[0].rows} == {"4", "all (16)"}
+    assert {row[0] for row in _tables(scores_section(known))[0].rows} == {"4", "all (16)"}
+    efficiency_section(known)
+    assert drawn["draw_efficiency"][0][1] == ["4", "all (16)"]
+    assert drawn["draw_forest"][0][0][1].group == "all (16) labelled patients"
+
+
+def test_costs_are_words_that_wrap():
+    table = _tables(scores_section(rich()))[0]
+    assert [name for place, name in enumerate(table.columns) if not table.is_number(place)] == [
+        "labelled patients", "arm", "budget of fine-tuning", "pre-training, each seed",
+    ]  # fmt: skip
 
 
 def test_what_is_not_judged_has_no_plot_but_a_row(drawn):
@@ -74,7 +98,16 @@ def test_labels_saved(drawn):
     assert list(lines) == ["scratch", "scratch-x3", "cpc3d"]
     assert counts == ["4", "all"]
     assert np.isfinite(lines["cpc3d"]).all()
-    assert {row[0] for row in _tables(section)[0].rows} == {"scratch", "scratch-x3", "cpc3d"}
+    rows = {row[0]: row for row in _tables(section)[0].rows}
+    assert list(rows) == ["scratch", "scratch-x3 (1800 steps)", "cpc3d"]
+    assert rows["scratch-x3 (1800 steps)"][1:3] == ("not judged", "-")
+
+
+def test_scores_that_are_all_the_same_have_no_interval():
+    mean, *ends = score_sections._interval(np.full((3, 6), 0.25))
+    assert mean == 0.25
+    assert np.isnan(ends).all()
+    assert score_sections._interval(np.zeros((3, 6))) == (0, 0, 0)
 
 
 def test_given_these_models():

@@ -20,7 +20,7 @@ def test_another_tag_is_told():
 
 
 def test_pretraining():
-    assert pretraining_text(rich(), "cpc3d") == "602 steps, 1204 examples, 2 min"
+    assert pretraining_text(rich(), "cpc3d") == "602 steps, 1204 examples, 2 min 0 s"
     assert pretraining_text(rich(), "scratch") == "none"
     arm = replace(rich().study.arms["scratch"], weights="unet_brats")
     study = replace(rich().study, arms={**rich().study.arms, "scratch": arm})

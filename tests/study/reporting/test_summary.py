@@ -18,9 +18,25 @@ def test_words_are_counted():
 
 
 def test_few_seeds_and_lone_arms_are_not_judged():
-    assert answer(failed()).endswith("no arm helps; no arm harms; 1 of 1 comparison is not judged.")
+    assert answer(failed()) == "Nothing is judged yet: 1 of 1 comparison."
     assert "Nothing to judge" in answer(poor())
     assert overview(poor()) is None
+
+
+def test_nothing_is_denied_that_rests_on_what_is_not_judged():
+    verdicts = [replace(v, word=word) for v, word in zip(rich().verdicts, ["not judged", "no evidence"], strict=False)]
+    assert answer(replace(rich(), verdicts=verdicts)) == (
+        "Compared with scratch: 1 of 2 comparisons shows no evidence of a difference; 1 of 2 comparisons is not judged."
+    )
+    verdicts[1] = replace(verdicts[1], word="harms")
+    assert "scratch: cpc3d harms with all labelled patients; 1 of 2" in answer(replace(rich(), verdicts=verdicts))
+
+
+def test_all_carries_its_number_where_it_is_known():
+    known = replace(rich(), collected=replace(rich().collected, labelled=16))
+    assert "helps with 4 and all (16) labelled patients" in answer(known)
+    assert claims(known)[1].group == "Compared with scratch: all (16) labelled patients"
+    assert overview(known).columns[-1] == "all (16)"
 
 
 def test_an_unfinished_study_says_so_first():

@@ -21,8 +21,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBundles:
     fake = FakeBundles()
     monkeypatch.setattr("medvol.bundles.run", fake.run)
     monkeypatch.setattr("medvol.study.running.executing.identity_of", fake.identity)
-    # Collecting all of torch takes half a second.
-    monkeypatch.setattr("medvol.study.running.executing._free", lambda: None)
+
     return fake
 
 
@@ -150,8 +149,36 @@ def test_another_recipe_is_refused(plan: Plan, run: PlannedRun, fake: FakeBundle
     other = replace(run, overrides={**run.overrides, "steps": 9})
     with pytest.raises(OtherRecipeError, match=r"with steps 2 and not 9; choose another --out"):
         executor.settled(other)
-    assert "steps 2 and not 9" in executor.carry_out(other).sentence
-    assert executor.ledger.read(run.key).state == "done"
+    with pytest.raises(OtherRecipeError):
+        executor.check(other)
+    state = executor.carry_out(other)
+    assert "steps 2 and not 9" in state.sentence
+    assert executor.ledger.read(run.key) == state  # what lies there is no result of this study
+    executor.ledger.forget_failure(run.key)
+    assert executor.carry_out(run).state == "done"
+    assert len(fake.trained) == len(fake.scored) == 1
+
+
+def test_scores_made_otherwise_are_made_again_and_by_other_code_unless_accepted(
+    plan: Plan, run: PlannedRun, fake: FakeBundles, tmp_path: Path
+) -> None:
+    executor, accepting = (Executor(plan, tmp_path / "out", accept_other_code=accept) for accept in (False, True))
+    state = executor.carry_out(run)
+    note = passport_of(tmp_path / "out").with_name("test") / "scoring.json"
+    written = json.loads(note.read_text(encoding="utf-8"))
+    assert written["weights"] == json.loads(passport_of(tmp_path / "out").read_text(encoding="utf-8"))["weights"]
+    assert executor.settled(run) == state
+    change(note, versions={"code": "older"})
+    assert executor.settled(run) is None
+    assert accepting.settled(run) == state
+    note.unlink()
+    assert executor.settled(run) is None
+    assert accepting.settled(run) == state
+    note.write_text(json.dumps({**written, "recipe": "0" * 64}), encoding="utf-8")
+    assert accepting.settled(run) is None
+    assert accepting.carry_out(run).state == "done"
+    assert (len(fake.trained), len(fake.scored)) == (1, 2)
+    assert json.loads(note.read_text(encoding="utf-8")) == written
 
 
 def test_what_was_begun_by_other_code_starts_anew(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from medvol.study.running.ledger import Ledger, State, cores, machine
+from medvol.distributed import cores
+from medvol.study.running.ledger import Ledger, State, machine
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -75,3 +76,24 @@ def test_the_machine_is_known() -> None:
     assert set(machine()) == {"processor", "cores", "torch_threads"}
     assert machine()["processor"]
     assert machine()["cores"] == cores() >= 1
+
+
+def test_commands_at_work_know_of_one_another(tmp_path: Path) -> None:
+    ledger, seen = Ledger(tmp_path), []
+    with ledger.at_work(seen.append):
+        with ledger.at_work(seen.append):
+            pass
+        with pytest.raises(ValueError, match="no"), ledger.at_work(lambda alone: _refuse()):
+            raise AssertionError
+        with ledger.at_work(seen.append):
+            pass
+    with ledger.at_work(seen.append):
+        pass
+    assert seen == [True, False, False, True]
+    assert sorted(file.name for file in (tmp_path / "state").iterdir()) == [
+        "command-0.lock", "command-1.lock", "plan.lock",
+    ]  # fmt: skip
+
+
+def _refuse() -> None:
+    raise ValueError("no")

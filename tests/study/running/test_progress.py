@@ -9,7 +9,7 @@ import pytest
 
 from medvol.study.planning.plan import PlannedRun
 from medvol.study.running.ledger import Ledger, State, machine
-from medvol.study.running.progress import Progress, time_left
+from medvol.study.running.progress import progress_line, time_left
 
 HERE = {"processor": "p", "cores": 2, "torch_threads": 1}
 RUN = PlannedRun("", "finetune", "a", "", 2, 0, "unet", "run", {}, None, None, (), None, 100, 200, "")
@@ -53,7 +53,6 @@ def test_what_was_not_measured_here_does_not_count() -> None:
 def test_the_lines(tmp_path: Path) -> None:
     ledger, lines = Ledger(tmp_path), []
     plan = runs(a="one", b="one", c="one", d="one")
-    progress = Progress(plan, ledger, lines.append)
     states = [
         State("a", "done", seconds=100.0, machine=machine()),
         State("b", "failed", error="no images\n  at line 3", machine=machine()),
@@ -62,10 +61,10 @@ def test_the_lines(tmp_path: Path) -> None:
     ]
     for state in states:
         ledger.write(state)
-        progress.ended(state, processes=2)
+        lines.append(progress_line(plan, ledger.states(run.key for run in plan), state, processes=2))
     assert lines == [
-        "[1/4] a: 2 min; about 2 min left",
-        "[2/4] b: FAILED: no images (see logs/b.log); about 2 min left",
+        "[1/4] a: 1 min 40 s; about 2 min 30 s left",
+        "[2/4] b: FAILED: no images (see logs/b.log); about 1 min 40 s left",
         "[3/4] c: diverged; this learning rate will not be chosen (expected a finite loss); about 50 s left",
         "[4/4] d: kept as it was found",
     ]

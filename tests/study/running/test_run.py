@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from tiny_study import FakeBundles, tiny_plan, write_tiny_study
+from tiny_study import FakeBundles, quick_identity, tiny_plan, write_tiny_study
 
 from medvol.study import run_study
 from medvol.study.planning.plan import Plan
 from medvol.study.running.ledger import Ledger
 from medvol.study.running.run import Outcome, Tally
+from medvol.study.running.sameness import Identity, OtherCodeError, OtherRecipeError
 
 
 @pytest.fixture
@@ -23,8 +24,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeBundles:
     fake = FakeBundles({0.001: 0.4, 0.01: 0.6})
     monkeypatch.setattr("medvol.bundles.run", fake.run)
     monkeypatch.setattr("medvol.study.running.executing.identity_of", fake.identity)
-    # Collecting all of torch takes half a second.
-    monkeypatch.setattr("medvol.study.running.executing._free", lambda: None)
+
     monkeypatch.setattr("medvol.study.running.run._PAUSE", 0.01)
     return fake
 
@@ -165,3 +165,52 @@ def test_a_tally_hands_on_each_line_once() -> None:
         tally.tell(*event)
     assert lines == ["a is done", "b failed"]
     assert tally.outcome() == Outcome(1, {"b": "no"}, 1)
+
+
+def test_a_study_that_was_edited_stops_before_anything_is_written(
+    plan: Plan, fake: FakeBundles, tmp_path: Path
+) -> None:
+    run_study(plan, tmp_path)
+    content = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    runs = tuple(replace(run, overrides={**run.overrides, "steps": 6}, steps=6) for run in plan.runs)
+    study = replace(plan.study, raw={**plan.study.raw, "margin": 0.5})
+    for accept in (False, True):
+        with pytest.raises(OtherRecipeError, match=r"with steps 2 and not 6.*the same goes for tune-.* and 4 more$"):
+            run_study(replace(plan, study=study, runs=runs), tmp_path, accept_other_code=accept)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == content
+    assert len(fake.trained) == 8
+
+
+def test_after_an_update_nothing_is_trained_before_the_finished_runs_are_accepted(
+    plan: Plan, fake: FakeBundles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = replace(plan, runs=tuple(run for run in plan.runs if run.replicate == 0))
+    run_study(first, tmp_path)
+    trained = len(fake.trained)
+
+    def newer(bundle: str, overrides: dict) -> Identity:
+        identity = quick_identity(bundle, overrides)
+        return Identity(f"{identity.hash[:-1]}-", identity.recipe, {"code": "newer"})
+
+    fake.identity = newer
+    monkeypatch.setattr("medvol.study.running.executing.identity_of", newer)
+    lines: list[str] = []
+    with pytest.raises(OtherCodeError, match='made by code "now" and not "newer"; keep it with --accept_other_code'):
+        run_study(plan, tmp_path, report=lines.append)
+    assert (len(fake.trained), lines) == (trained, [])
+    assert run_study(plan, tmp_path, accept_other_code=True) == Outcome(3, {}, 7)
+
+
+def test_two_commands_with_two_plans_do_not_share_a_folder(plan: Plan, fake: FakeBundles, tmp_path: Path) -> None:
+    small = replace(plan, runs=plan.runs[:1])
+    with Ledger(tmp_path).at_work(lambda alone: None):
+        run_study(small, tmp_path / "new")
+        with pytest.raises(ValueError, match=r"found another one at work on .* with another study\.json; wait"):
+            run_study(plan, tmp_path)
+    assert not (tmp_path / "plan.json").exists()
+    run_study(small, tmp_path)
+    with Ledger(tmp_path).at_work(lambda alone: None):
+        assert run_study(small, tmp_path) == Outcome(0, {}, 1)
+        with pytest.raises(ValueError, match=r"with another plan\.json"):
+            run_study(plan, tmp_path)
+    assert run_study(plan, tmp_path).failed == {}

@@ -74,3 +74,15 @@ def test_damage_is_named(tmp_path: Path) -> None:
         tuned_rate(tmp_path, write(tmp_path, {0.1: ["much"]}), "val_mean_dice", True)
     with pytest.raises(ValueError, match="state its learning rate; found none in 'tune'"):
         tuned_rate(tmp_path, [replace(RUN, learning_rate=None)], "val_mean_dice", True)
+
+
+def test_a_log_that_is_cut_between_two_lines_chooses_nothing(tmp_path: Path) -> None:
+    (run,) = write(tmp_path, {0.1: ["0.5", "0.9"]})
+    passport = tmp_path / "runs" / "unet" / run.run_name / "passport.json"
+    for end, good in ((0.9, True), (0.95, False)):
+        passport.write_text(f'{{"metrics": {{"val_mean_dice": {end}, "loss": 3}}}}', encoding="utf-8")
+        if good:
+            assert tuned_rate(tmp_path, [run], "val_mean_dice", True) == {0.1: 0.9}
+        else:
+            with pytest.raises(ValueError, match=r"as its passport says, with val_mean_dice 0\.95; found 0\.9"):
+                tuned_rate(tmp_path, [run], "val_mean_dice", True)

@@ -138,3 +138,23 @@ def test_workers_end_with_their_command(tmp_path: Path, write_tiny_dataset: Call
     output, errors = again.communicate(timeout=400)
     assert again.returncode == 0, errors[-3000:]
     assert json.loads(output.splitlines()[-1])["failed"] == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="signals of POSIX")
+@pytest.mark.parametrize(("jobs", "number"), [(1, signal.SIGTERM), (2, signal.SIGTERM), (2, signal.SIGINT)])
+def test_a_stop_leaves_nothing_behind(
+    jobs: int, number: int, tmp_path: Path, write_tiny_dataset: Callable[..., Path]
+) -> None:
+    write_tiny_study(tmp_path, write_tiny_dataset, seeds=[0])
+    process = start(tmp_path / "out", jobs=jobs)
+    process.stdout.readline()
+    process.stdout.readline()  # the first run has ended
+    time.sleep(1)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "stopped; the same command goes on" in output
+    assert "leaked" not in errors
+    assert "KeyboardInterrupt" in errors  # of the parent alone, which hands it on
+    assert errors.count("Traceback") == 1, errors[-3000:]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from studies import write_study_folder
+from studies import BUNDLE, write_study_folder
 
 from medvol.study.tables.table import collect
 
@@ -156,4 +156,20 @@ def test_mixed_code_and_versions_are_told_with_the_runs(folder):
 def test_an_arm_with_two_learning_rates_is_told(tmp_path):
     folder = write_study_folder(tmp_path, patients=2, tune=True)
     edit_json(folder / "state" / "finetune-cpc3d-all-seed1.json", learning_rate=0.006)
+    passport = folder / "runs" / BUNDLE / "cpc3d-all-seed1-lr0.002" / "passport.json"
+    recipe = json.loads(passport.read_text(encoding="utf-8"))["recipe"]
+    edit_json(passport, recipe={**recipe, "learning_rate": 0.006})
     assert collect(folder).problems == ["cpc3d was fine-tuned with 2 learning rates, 0.002, 0.006"]
+
+
+def test_scores_by_several_versions_and_silent_ones_are_told(folder):
+    notes = [
+        folder / "runs" / BUNDLE / f"{arm}-4-seed0-lr0.002" / "test" / "scoring.json" for arm in ("scratch", "cpc3d")
+    ]
+    versions = json.loads(notes[0].read_text(encoding="utf-8"))["versions"]
+    edit_json(notes[0], versions={**versions, "code": "beef" * 16})
+    notes[1].unlink()
+    silent, mixed = collect(folder).problems
+    assert silent == "the scores of 1 run do not say by which code they were made: finetune-cpc3d-4-seed0"
+    assert mixed.startswith("the scores were made by 2 versions of medvol's code: c0dec0dec0de (")
+    assert mixed.endswith("; beefbeefbeef (finetune-scratch-4-seed0)")

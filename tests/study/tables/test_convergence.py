@@ -9,17 +9,17 @@ import pandas as pd
 import pytest
 from studies import write_study_folder
 
-from medvol.study.planning.design import Score
+from medvol.study.planning.design import Arm, Score
 from medvol.study.tables.convergence import COLUMNS, convergence
 from medvol.study.tables.table import collect
 
 STEPS = (50, 100, 150, 200)
 
 
-def study_of(curves, score=None, budgets=(), variants=("",)):
+def study_of(curves, score=None, budgets=(), variants=("",), arms=None):
     """``curves``: arm -> list over seeds of values at 100, 200, ... examples."""
     score = score or Score()
-    arms = dict.fromkeys(curves)
+    arms = arms or dict.fromkeys(curves)
     rows = [
         ("", arm, "4", seed, 50 * (place + 1), 100 * (place + 1), score.curve, value)
         for arm, seeds in curves.items()
@@ -103,14 +103,31 @@ def test_equal_differences_give_an_interval_without_width():
     assert same[["area_difference", "area_low", "area_high", "area_p"]].tolist() == [0, 0, 0, 1]
 
 
-def test_a_longer_arm_is_compared_by_its_first_part_and_says_so():
+def test_the_very_same_difference_has_no_interval():
+    same = measured({"scratch": [[0.5, 0.5]] * 3, "arm": [[0.75, 0.75]] * 3}).loc["arm"]
+    assert same["area_difference"] == 0.25
+    assert same[["area_low", "area_high", "area_p"]].isna().all()
+
+
+def test_a_longer_arm_has_the_area_of_its_first_part_and_is_not_compared():
     curves = {"scratch": [[0.2, 0.4]], "scratch-x2": [[0.2, 0.4, 0.6, 0.8]]}
-    found = measured(curves, budgets=[("scratch", ""), ("scratch-x2", "200 steps")])
+    arms = {"scratch": Arm("scratch"), "scratch-x2": Arm("scratch-x2", longer=2)}
+    found = measured(curves, budgets=[("scratch", ""), ("scratch-x2", "200 steps")], arms=arms)
+    assert found.loc["scratch-x2", "area_seeds"] == 0
+    assert np.isnan(found.loc["scratch-x2", "area_difference"])
+    assert "not compared with that of scratch: it has another budget" in found.loc["scratch-x2", "note"]
     assert found.loc["scratch-x2", "area"] == found.loc["scratch", "area"] == pytest.approx(0.3)
     assert found.loc["scratch-x2", "budget"] == "200 steps"
     assert "first 200 of 400 examples" in found.loc["scratch-x2", "note"]
     assert "longer schedule" in found.loc["scratch-x2", "note"]
     assert (found.loc["scratch-x2", "final"], found.loc["scratch", "note"]) == (0.8, "")
+
+
+def test_a_longer_scratch_as_the_reference_meets_everyone():
+    arms = {"scratch-x2": Arm("scratch-x2", longer=2), "scratch": Arm("scratch")}
+    curves = {"scratch-x2": [[0.2, 0.4, 0.6, 0.8]], "scratch": [[0.2, 0.4]]}
+    found = measured(curves, budgets=[("scratch", "100 steps"), ("scratch-x2", "")], arms=arms)
+    assert found.loc["scratch", "area_seeds"] == 1
 
 
 def test_the_span_is_cut_between_evaluations_by_interpolation():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from studies import write_study_folder
 
-from medvol.metrics import Interval, crossed_interval
+from medvol.metrics import crossed_interval
 from medvol.study.planning.design import Score
 from medvol.study.tables.cubes import cube
 from medvol.study.tables.equivalence import against_all_labels, label_equivalence
@@ -72,6 +74,12 @@ def test_an_arm_that_never_gets_there_says_how_far_it_came(tmp_path):
     )
 
 
+def test_all_labels_carry_their_number_where_it_is_known(tmp_path):
+    collected = collect(write_study_folder(tmp_path, effect=-0.1))
+    sentence = label_equivalence(dataclasses.replace(collected, labelled=82)).set_index("arm").loc["cpc3d", "sentence"]
+    assert "of scratch with all (82) labelled patients; with all (82) labelled patients" in sentence
+
+
 def test_a_larger_count_that_fails_is_said(tmp_path):
     arms = {"scratch": {}, "cpc3d": {"weights": "cpc3d"}}
     collected = collect(write_study_folder(tmp_path, counts=(4, 16, "all"), effect=0.06, **QUIET, arms=arms))
@@ -88,8 +96,8 @@ def test_fewer_than_three_seeds_judge_nothing(tmp_path, seeds):
     assert set(found["status"]) == {"not judged"}
     row = found.loc["cpc3d"]
     assert row["sentence"] == (
-        f"cpc3d: not judged against scratch with all labelled patients: {len(seeds)} of the 3 replicates that a "
-        "judgment needs."
+        "cpc3d: not judged against scratch with all labelled patients: "
+        f"{len(seeds)} paired seed{'s' * (len(seeds) > 1)}, and at least 3 are needed."
     )
     assert np.isnan(row["low"])
 
@@ -97,7 +105,7 @@ def test_fewer_than_three_seeds_judge_nothing(tmp_path, seeds):
 def test_one_patient_judges_nothing(tmp_path):
     found = measured(tmp_path, patients=1)
     assert set(found["status"]) == {"not judged"}
-    assert "one patient" in found.loc["cpc3d", "sentence"]
+    assert "1 patient, and at least 2" in found.loc["cpc3d", "sentence"]
 
 
 def test_missing_runs_and_other_patients_are_given_as_the_reason(tmp_path):
@@ -121,8 +129,25 @@ def test_replicates_are_paired_and_equal_scores_have_no_width(tmp_path):
     assert found[["difference", "low", "high"]].tolist() == pytest.approx([0, 0, 0], abs=1e-12)
 
 
-def test_an_interval_with_hardly_any_degrees_of_freedom_is_not_printed(tmp_path, monkeypatch):
-    monkeypatch.setattr("medvol.metrics.crossed_interval", lambda _: Interval(0.0, -1e35, 1e35, 0.1, 1.0))
-    row = measured(tmp_path, counts=("all",)).loc["cpc3d"]
-    assert row["status"] == "not reached"
-    assert row["sentence"].endswith("Dice 0.000, 95 % interval too wide to tell anything.")
+def test_an_arm_of_another_budget_is_not_compared_with_the_reference(tmp_path):
+    found = measured(tmp_path, arms=("scratch", "scratch-x3", "cpc3d"), effect={"cpc3d": 0.2, "scratch-x3": 0.2})
+    row = found.loc["scratch-x3"]
+    assert (row["status"], row["smallest_count"], row["budget"]) == ("not judged", "", "1800 steps")
+    assert np.isnan(row[["difference", "low", "high"]].astype(float)).all()
+    assert row["sentence"] == (
+        "scratch-x3 (1800 steps): not judged against scratch with all labelled patients: it has another budget than "
+        "scratch."
+    )
+    assert found.loc["cpc3d", "status"] == "reached"
+
+
+def test_a_longer_scratch_as_the_reference_meets_everyone(tmp_path):
+    found = measured(tmp_path, arms={"scratch-x3": {"longer": 3}, "cpc3d": {"weights": "cpc3d"}}, effect=0.1)
+    assert found.loc["cpc3d", "status"] == "reached"
+
+
+def test_the_very_same_difference_everywhere_is_not_judged(tmp_path):
+    spread = {"seed_sd": 0, "patient_sd": 0, "interaction_sd": 0, "noise_sd": 0}
+    row = measured(tmp_path, **{**QUIET, **spread}, counts=("all",), effect=0.1).loc["cpc3d"]
+    assert row["status"] == "not judged"
+    assert "the very same difference" in row["sentence"]

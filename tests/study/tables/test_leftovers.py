@@ -89,9 +89,67 @@ def test_missing_corrupted_scores_are_said(folder):
     assert left.problems[0].startswith("its scores under noise, severity 3, are left out")
 
 
-def test_another_run_in_its_folder_is_said(folder):
+def test_another_run_in_its_folder_is_refused(folder):
     edit_state(folder, hash="0" * 64)
-    assert "holds another run" in read(folder).problems[0]
+    left = read(folder)
+    assert (left.state, left.scores) == ("refused", None)
+    assert "holds another run than the one the study made" in left.error
+
+
+@pytest.mark.parametrize("key", ["steps", "seed", "num_patients", "arm"])
+def test_a_study_that_was_edited_after_its_runs_is_not_reported_with_them(folder, key):
+    plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
+    (run,) = (run for run in plan["runs"] if run["key"] == KEY)
+    run["overrides"][key] = 6
+    (folder / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
+    left = read(folder)
+    assert (left.state, left.scores, left.curves) == ("refused", None, None)
+    assert f"{RUN} was made with {key} " in left.error
+    assert "the plan asks for 6; take another --out" in left.error
+
+
+def test_a_start_that_was_trained_anew_is_refused(tmp_path):
+    folder = write_study_folder(tmp_path, arms=["scratch", "cpc3d"], counts=(4,), seeds=(0,), patients=2)
+    key = "finetune-cpc3d-4-seed0"
+    assert read(folder, key).state == "done"
+    path = folder / "runs" / "cpc3d" / "cpc3d-seed0" / "passport.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**record, "hash": "0" * 64}), encoding="utf-8")
+    assert "starting weights of the run" in read(folder, key).error
+
+
+def test_a_log_that_is_cut_between_two_lines_costs_the_curve(folder):
+    path = folder / RUN / "log.csv"
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-4]) + "\n", encoding="utf-8")
+    left = read(folder)
+    assert (left.state, left.curves, len(left.problems)) == ("done", None, 1)
+    assert "at the end of val_" in left.problems[0]
+
+
+def test_a_cut_log_of_a_tuning_run_refuses_it(tmp_path):
+    folder = write_study_folder(tmp_path, arms=["scratch"], counts=(4,), seeds=(0,), patients=2, tune=True)
+    path = folder / "runs/unet_hippocampus/scratch-4-seed0-lr0.006/log.csv"
+    path.write_text("\n".join(path.read_text(encoding="utf-8").splitlines()[:-4]) + "\n", encoding="utf-8")
+    assert read(folder, "tune-scratch-lr0.006").state == "refused"
+
+
+def test_scores_of_other_weights_are_refused(folder):
+    for name in ("test-noise-1", "test"):
+        path = folder / RUN / name / "scoring.json"
+        note = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**note, "weights": "0" * 64}), encoding="utf-8")
+        left = read(folder)
+        if name == "test":
+            assert f"{RUN}/test holds scores of other weights" in left.error
+        else:
+            assert set(left.corrupted) == {("noise", 3)}
+
+
+def test_scores_that_do_not_say_what_made_them_are_kept_and_known(folder):
+    assert set(read(folder).scorers) == {"test", "test-noise-1", "test-noise-3"}
+    (folder / RUN / "test" / "scoring.json").unlink()
+    left = read(folder)
+    assert (left.state, left.scorers["test"]) == ("done", None)
 
 
 def test_a_tuning_run_that_diverged_is_an_answer(tmp_path):

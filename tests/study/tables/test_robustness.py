@@ -35,7 +35,19 @@ def test_the_drop_is_clean_minus_corrupted_and_more_is_worse(tmp_path):
     assert row["against"] == pytest.approx(-0.06)  # it loses less than the reference
     assert found.loc[("cpc3d", "mean", 0), ["drop", "against"]].tolist() == pytest.approx([0.04, -0.04])
     assert np.isnan(found.loc[("scratch", "mean", 0), "against"])
-    assert found["note"].eq("").all()
+    assert found["note"].str.contains("no interval: all seeds and all patients show the very same difference").all()
+    assert found[["low", "high", "against_low", "against_high"]].isna().all(axis=None)
+
+
+def test_an_arm_of_another_budget_keeps_its_drop_and_is_not_compared(tmp_path):
+    found = table(study(tmp_path, arms=("scratch", "scratch-x3", "cpc3d")))
+    long = found.xs("scratch-x3", level="arm")
+    assert long["budget"].eq("1800 steps").all()
+    assert long[["drop", "low", "high"]].notna().all(axis=None)
+    assert long[["against", "against_low", "against_high"]].isna().all(axis=None)
+    assert set(long["note"]) == {"not compared with the reference: it has another budget than scratch"}
+    assert found.xs("cpc3d", level="arm")["against_low"].notna().all()
+    assert found.xs("cpc3d", level="arm")["budget"].eq("").all()
 
 
 def test_where_lower_is_better_the_sign_turns(tmp_path):
@@ -64,9 +76,9 @@ def test_intervals_have_random_seeds_and_patients(tmp_path):
 
 def test_two_seeds_or_one_patient_have_a_mean_without_an_interval(tmp_path):
     two = table(study(tmp_path / "two", seeds=(0, 1))).loc[("cpc3d", "mean", 0)]
-    assert two["note"] == "no interval: 2 of the 3 replicates that it needs"
+    assert two["note"] == "no interval: 2 paired seeds, and at least 3 are needed"
     one = table(study(tmp_path / "one", patients=1)).loc[("cpc3d", "noise", 1)]
-    assert one["note"] == "no interval: one patient"
+    assert one["note"] == "no interval: 1 patient, and at least 2 are needed"
     for row in (two, one):
         assert np.isfinite(row["drop"])
         assert np.isnan(row[["low", "high", "against_low", "against_high"]].astype(float)).all()

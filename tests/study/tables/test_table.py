@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from studies import write_study_folder
 
+from medvol.passport import read_passport, write_passport
 from medvol.study.tables.table import Collected, collect
 
 RUN_COLUMNS = (
@@ -105,6 +106,24 @@ def test_a_study_that_has_just_begun_has_empty_tables_of_the_right_types(tmp_pat
         empty = getattr(found, name)
         assert len(empty) == 0
         assert dict(empty.dtypes) == dict(getattr(whole, name).dtypes)
+
+
+def _trained_on(folder, patients):
+    for place in (folder / "runs").glob("*/*-all-*"):
+        passport = read_passport(place)
+        passport["data"]["sections"] = {"training": patients[int(place.name.partition("-seed")[2][0])]}
+        write_passport(place, passport)
+    return collect(folder).labelled
+
+
+@pytest.mark.parametrize(
+    ("sections", "number"),
+    [([{"patients": 16}] * 2, 16), ([{"patients": 16}, {"patients": 15}], None), ([{}, None], None), (["a"] * 2, None)],
+)
+def test_all_has_a_number_where_its_runs_agree(tmp_path, sections, number):
+    folder = write_study_folder(tmp_path, counts=(4, "all"), seeds=(0, 1), patients=2)
+    assert collect(folder).labelled is None
+    assert _trained_on(folder, sections) == number
 
 
 @pytest.mark.parametrize("name", ["study.json", "plan.json"])
