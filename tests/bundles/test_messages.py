@@ -187,7 +187,7 @@ CASES: list[tuple[str, str, Break, str, str, str]] = [
     ("unknown device", C, given(device="gpu"), "device such as 'cpu'", "gpu", "--device"),
     ("absent device", C, given(device="cuda:9"), "device 'cuda:9'", "CUDA devices", "leave --device out"),
     ("unknown manifest", C, given(manifest="phantm"), "manifest 'phantm'", "did you mean", "data_manifests"),
-    ("no manifest file", C, given(manifest="mine.json"), "manifest 'mine.json'", "there is no file", "--dataset_dir"),
+    ("no manifest file", C, given(manifest="mine.json"), "manifest 'mine.json'", "there is no file", "data_manifests"),
     ("broken manifest", C, lambda p: {"manifest": p.file("m.json", "{,}")}, "manifest", "not JSON", "data_manifests"),
     ("manifest's key", C, lambda p: p.manifest(taining=[]), "manifest", "did you mean 'training'", "data_manifests"),
     ("no data folder", C, given(dataset_dir="nowhere"), "manifest", "there is no folder", "--dataset_dir"),

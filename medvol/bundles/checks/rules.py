@@ -101,7 +101,9 @@ def data_rule(opened: OpenBundle) -> Iterator[Problem]:
     try:
         manifest = load_manifest(config["manifest"], config.get("dataset_dir"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        yield Problem(expected, _sentence(error), "see data_manifests/README.md")  # no folder replaces a manifest
+        # A folder of images replaces no manifest.
+        found = _sentence(error)
+        yield Problem(expected, found, remedy if "dataset_dir" in found else "see data_manifests/README.md")
         return
     seen: set[str] = set()
     for section in sections_of(config):
