@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from . import layouts
 from .datalist import SECTIONS, case_name, did_you_mean
 from .manifest import Manifest
+from .manifest_places import manifest_folders
 
 _NEUTRAL = {"name", "patient", "partial"}  # options that change neither channels nor labels nor targets
 
@@ -73,7 +73,7 @@ def card_names() -> list[str]:
         >>> "msd_task07" in card_names()
         True
     """
-    return sorted({file.stem for folder in _folders() for file in (folder / "cards").glob("*.json")})
+    return sorted({file.stem for folder in manifest_folders() for file in (folder / "cards").glob("*.json")})
 
 
 def load_card(name: str) -> Card:
@@ -87,7 +87,7 @@ def load_card(name: str) -> Card:
         >>> load_card("rsna_pneumonia").overlaps[0]["set"]
         'chestxray14'
     """
-    files = [folder / "cards" / f"{name}.json" for folder in _folders()]
+    files = [folder / "cards" / f"{name}.json" for folder in manifest_folders()]
     file = next((file for file in files if name and Path(name).name == name and file.is_file()), None)
     if file is None:
         raise FileNotFoundError(
@@ -156,15 +156,6 @@ def import_card(name: str, folder: str | Path, /, **options: Any) -> tuple[Manif
     return manifest, differences + _compare_counts(card, manifest) + notes
 
 
-def _folders() -> list[Path]:
-    folders = [Path("data_manifests").absolute()]
-    try:
-        folders.append(Path(str(importlib.resources.files("medvol._manifests"))))
-    except ModuleNotFoundError:  # a source tree that nobody installed
-        folders.append(Path(__file__).parents[2] / "data_manifests")
-    return folders
-
-
 @cache
 def _validator(schema: Path) -> Any:
     from jsonschema import Draft202012Validator  # loads only where a card is read
@@ -173,7 +164,8 @@ def _validator(schema: Path) -> Any:
 
 
 def _check_form(content: Any, file: Path) -> None:
-    schema = next(path for folder in reversed(_folders()) if (path := folder / "schema/card.schema.json").is_file())
+    folders = reversed(manifest_folders())
+    schema = next(path for folder in folders if (path := folder / "schema/card.schema.json").is_file())
     for error in _validator(schema).iter_errors(content):
         place = "/".join(map(str, error.absolute_path)) or "the card"
         raise ValueError(f"{file} must follow card.schema.json; found at {place}: {error.message}; correct the card")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .datalist import did_you_mean
 
-__all__ = ["find_manifest"]
+__all__ = ["find_manifest", "manifest_folders"]
 
 
 def find_manifest(name: str) -> Path:
@@ -30,10 +30,10 @@ def find_manifest(name: str) -> Path:
         file = Path(name).expanduser().absolute()
         if not file.is_file():
             kind = "Parquet" if file.suffix == ".parquet" else "JSON"
-            remedy = _how_to_import(file.stem, _manifest_folders()) or "correct the path"
+            remedy = _how_to_import(file.stem, manifest_folders()) or "correct the path"
             raise FileNotFoundError(f"a manifest is a name or a {kind} file; there is no file {file}; {remedy}")
         return file
-    folders = _manifest_folders()
+    folders = manifest_folders()
     for folder in folders:
         if (folder / f"{name}.json").is_file():
             return folder / f"{name}.json"
@@ -45,7 +45,8 @@ def find_manifest(name: str) -> Path:
     )
 
 
-def _manifest_folders() -> list[Path]:
+def manifest_folders() -> list[Path]:
+    """Return the folders in which manifests and cards are looked for: here, then those that came with medvol."""
     folders = [Path("data_manifests").absolute()]
     try:
         folders.append(Path(str(importlib.resources.files("medvol._manifests"))))

@@ -157,4 +157,6 @@ def test_a_stop_leaves_nothing_behind(
     assert "stopped; the same command goes on" in output
     assert "leaked" not in errors
     assert "KeyboardInterrupt" in errors  # of the parent alone, which hands it on
-    assert errors.count("Traceback") == 1, errors[-3000:]
+    # One error, that of the command; in this process the stopped training may stand in its chain.
+    assert errors.rstrip().endswith("KeyboardInterrupt"), errors[-3000:]
+    assert jobs == 1 or errors.count("Traceback") == 1, errors[-3000:]
