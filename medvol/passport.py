@@ -6,6 +6,7 @@ A passport is canonical JSON (sorted keys, no time, no host), so equal runs give
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -24,6 +25,7 @@ __all__ = [
     "passport_path",
     "passport_problems",
     "read_passport",
+    "rows_hash",
     "write_passport",
 ]
 
@@ -41,6 +43,7 @@ KEYS = (
     "steps",
     "examples",
     "seed",
+    "permutations",
     "recipe",
     "versions",
     "metrics",
@@ -64,6 +67,22 @@ _PLACE = re.compile(
 )
 """A path that leads somewhere on one machine only."""
 _ADDED = re.compile(r"\+\s*(['\"])/[^'\"]*\1")
+
+
+def rows_hash(rows: Any) -> str:
+    """Return the SHA-256 of a table of whole numbers, such as the permutations of a puzzle.
+
+    Args:
+        rows: ``(K, N)``, whole numbers of any type.
+
+    Example:
+        >>> rows_hash([[0, 1], [1, 0]])[:8]
+        '9a042b98'
+    """
+    import numpy as np  # not for a command that reads a passport
+
+    table = np.ascontiguousarray(rows, dtype="<i4")
+    return hashlib.sha256(f"{table.shape}".encode() + table.tobytes()).hexdigest()
 
 
 def passport_path(path: str | os.PathLike[str]) -> Path:

@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser
 
 from medvol.data import Manifest, load_manifest
 from medvol.networks import find_weights
-from medvol.passport import read_passport
+from medvol.passport import read_passport, rows_hash
 from medvol.writing import write_whole
 
 from .identity import recipe, run_hash, versions
@@ -98,6 +98,7 @@ def _passport(config: dict[str, Any], bundle: str, name: str, digest: str) -> di
     start = find_weights(config.get("pretrained"))
     origin = (read_passport(start) if start else None) or {}
     parser = ConfigParser(deepcopy(config))  # what is asked of a copy leaves nothing built in the one that runs
+    classes = parser.get_parsed_content("permutations") if config.get("permutations") else None
     return {
         "bundle": bundle,
         "run": name,
@@ -109,6 +110,7 @@ def _passport(config: dict[str, Any], bundle: str, name: str, digest: str) -> di
         "pretrained": {k: origin.get(k) for k in _OF_THE_START} if start else None,
         "arm": config.get("arm") or (origin.get("bundle") or start.stem if start else "scratch"),
         "seed": config.get("seed"),
+        **({} if classes is None else {"permutations": rows_hash(classes)}),
         "recipe": recipe(config),
         "versions": versions(),
         "licence": _licence(manifest, start is not None, origin),

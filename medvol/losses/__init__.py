@@ -1,6 +1,7 @@
 """Criteria as modules, called as ``loss(output, label)``."""
 
 from .infonce import InfoNCELoss
+from .masked import MaskedCrossEntropyLoss
 from .supervision import ClassificationLoss, SegmentationLoss
 
-__all__ = ["ClassificationLoss", "InfoNCELoss", "SegmentationLoss"]
+__all__ = ["ClassificationLoss", "InfoNCELoss", "MaskedCrossEntropyLoss", "SegmentationLoss"]

@@ -10,6 +10,7 @@ from .holm import holm  # now, for its module has the same name
 # The others load on first use: which way a metric improves is asked where torch is not needed.
 _PLACES = {
     "BRATS_REGIONS": "segmentation",
+    "ClassAccuracy": "classes",
     "ClassificationScores": "classification",
     "Components": "components",
     "ContrastiveAccuracy": "retrieval",

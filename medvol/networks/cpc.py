@@ -191,16 +191,19 @@ class CPC(nn.Module):
                 f"expected image (B, {count}, C, *patch) and foreground (B, {count}) for the grid {self.grid}, found "
                 f"{tuple(image.shape)} and {tuple(foreground.shape)}; use one grid in RandPatchGridd and CPC"
             )
-        if self.patch_size is not None and tuple(image.shape[3:]) != self.patch_size:
+        size = tuple(image.shape[3:])
+        size = size[:-1] if len(size) == 3 and len(self.grid) == 2 and size[-1] == 1 else size
+        if self.patch_size is not None and size != self.patch_size:
             raise ValueError(
-                f"expected patches of {self.patch_size} voxels, found {tuple(image.shape[3:])}; use one patch_size in "
+                f"expected patches of {self.patch_size} voxels, found {size}; use one patch_size in "
                 "RandPatchGridd and CPC"
             )
 
 
 def _per_axis(name: str, value: int | Sequence[int], axes: int) -> tuple[int, ...]:
-    """Write one number or one per axis as one per axis."""
+    """Write one number or one per axis as one per axis; slices have a third axis of size one, which counts for two."""
     values = (value,) * axes if isinstance(value, int) else tuple(int(v) for v in value)
+    values = values[:2] if axes == 2 and values[2:] == (1,) else values
     if len(values) != axes or min(values) < 1:
         raise ValueError(
             f"expected {name} as {axes} positive numbers, one for each spatial axis of the encoder, found "

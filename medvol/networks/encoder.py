@@ -100,7 +100,8 @@ class Encoder(nn.Module):
         """The feature maps, finest to coarsest.
 
         Args:
-            x: images ``(B, in_channels, *spatial)``.
+            x: images ``(B, in_channels, *spatial)``. An encoder of two axes takes volumes, too, slice by slice:
+                ``(B, in_channels, X, Y, Z)``, also with Z = 1. Its maps then keep the axis Z.
             mask: visible voxels, ``(B, 1, *spatial)`` or anything that broadcasts to it, 1 = visible, 0 = hidden;
                 only with ``sparse=True``. Hidden voxels of the maps are zero. None: dense.
 
@@ -110,6 +111,9 @@ class Encoder(nn.Module):
         Raises:
             ValueError: when ``x`` has other axes or channels, or the mask is not usable.
         """
+        if self.spatial_dims == 2 and x.ndim == 5:
+            slices = self.pyramid(_as_slices(x), None if mask is None else _as_slices(mask))
+            return [found.unflatten(0, (len(x), x.shape[-1])).movedim(1, -1) for found in slices]
         self._check_image(x)
         with self.masked(mask, x):
             maps = []
@@ -191,6 +195,11 @@ def _cumulative(stages: Sequence[Stage], spatial_dims: int) -> tuple[int | tuple
         total = tuple(a * b for a, b in zip(total, step, strict=True))
         strides.append(total[0] if len(set(total)) == 1 else total)
     return tuple(strides)
+
+
+def _as_slices(x: torch.Tensor) -> torch.Tensor:
+    """Return the slices ``(B * Z, C, X, Y)`` of volumes ``(B, C, X, Y, Z)``."""
+    return x.movedim(-1, 1).flatten(0, 1)
 
 
 def _check_mask(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:

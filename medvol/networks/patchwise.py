@@ -57,7 +57,8 @@ class PatchEncoder(nn.Module):
                 costs as much as a full one, and its gradient explodes: each normalization layer multiplies it by
                 ``1 / sqrt(eps)``, 316, where all features are equal. ``None`` encodes all.
         """
-        if patches.ndim != 3 + self.spatial_dims:
+        slices = patches.ndim == 6 and self.spatial_dims == 2 and patches.shape[-1] == 1  # the encoder drops that axis
+        if patches.ndim != 3 + self.spatial_dims and not slices:
             raise ValueError(
                 f"expected patches (B, P, C, *patch) with {self.spatial_dims} spatial axes, found the shape "
                 f"{tuple(patches.shape)}; cut volumes with RandPatchGridd and match spatial_dims"

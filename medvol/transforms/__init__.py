@@ -4,10 +4,14 @@ from .classes import LabelsToClassesd
 from .corruption import CORRUPTIONS, SPATIAL_CORRUPTIONS, Corruptiond
 from .foreground import ForegroundMaskd
 from .intensity import RandPatchIntensityd
+from .jigsaw import RandJigsawd
+from .location import RandRelativeLocationd, center_pairs, location_names
 from .modalities import SelectChannelsd
 from .partial import RandReadCropByPosNegLabeld, RandReadCropd
 from .patches import RandPatchGridd
+from .permutations import hamming_distances, permutation_set
 from .regions import ClassesToLabelsd, LabelsToRegionsd, RegionsToLabelsd
+from .rotations import RandRotationsd, num_rotations, rotation_classes
 from .saving import SavePredictiond
 from .targets import TargetsToLabeld
 
@@ -19,12 +23,21 @@ __all__ = [
     "ForegroundMaskd",
     "LabelsToClassesd",
     "LabelsToRegionsd",
+    "RandJigsawd",
     "RandPatchGridd",
     "RandPatchIntensityd",
     "RandReadCropByPosNegLabeld",
     "RandReadCropd",
+    "RandRelativeLocationd",
+    "RandRotationsd",
     "RegionsToLabelsd",
     "SavePredictiond",
     "SelectChannelsd",
     "TargetsToLabeld",
+    "center_pairs",
+    "hamming_distances",
+    "location_names",
+    "num_rotations",
+    "permutation_set",
+    "rotation_classes",
 ]

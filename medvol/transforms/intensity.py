@@ -29,6 +29,10 @@ class RandPatchIntensityd(RandomizableTransform, MapTransform):
     as color dropping in Henaff et al. 2020 (https://arxiv.org/abs/1905.09272); and last its own z-score. Nothing is
     rotated or interpolated.
 
+    A large view shows the shading itself: on a ramp of half a standard deviation the direction of the ramp tells how
+    the view was turned, and a random field on top does not hide it. With ``detrend`` the polynomial of that degree that
+    fits a view and channel best is subtracted first, and with it every bias field of the kind.
+
     Background voxels are treated like all others, also in the statistics. A channel that is constant in a patch (all
     background, or dropped) becomes exactly 0, never NaN.
 
@@ -39,6 +43,7 @@ class RandPatchIntensityd(RandomizableTransform, MapTransform):
         bias: range ``[-bias, bias]`` of the polynomial's coefficients; 0 turns the field off.
         degree: degree of the polynomial, 1 or more; its coordinates run from -1 to 1 over the patch.
         channel_drop: probability that a channel of a patch is set to zero; at least one channel always stays.
+        detrend: degree of the polynomial that is fitted and subtracted before all else; 0 subtracts none.
         allow_missing_keys: skip absent images instead of failing.
 
     Raises:
@@ -59,6 +64,7 @@ class RandPatchIntensityd(RandomizableTransform, MapTransform):
         bias: float = 0.3,
         degree: int = 2,
         channel_drop: float = 0.1,
+        detrend: int = 0,
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
@@ -72,6 +78,9 @@ class RandPatchIntensityd(RandomizableTransform, MapTransform):
             raise ValueError(f"expected bias >= 0 and degree >= 1, found {bias} and {degree}; bias=0 has no field")
         if not 0 <= channel_drop < 1:
             raise ValueError(f"expected channel_drop in [0, 1), found {channel_drop}; 0 turns it off")
+        if detrend < 0:
+            raise ValueError(f"expected detrend of 0 or more, the degree of a polynomial, found {detrend}; 2 is usual")
+        self.detrend = detrend
         self.scale, self.shift, self.bias = tuple(scale), tuple(shift), float(bias)
         self.degree, self.channel_drop = degree, channel_drop
         self._factor = self._offset = self._field = self._keep = np.zeros(0)
@@ -113,12 +122,28 @@ class RandPatchIntensityd(RandomizableTransform, MapTransform):
             torch.as_tensor(drawn, dtype=image.dtype) for drawn in (self._factor, self._offset, self._field, self._keep)
         )
         x, contrast = _standardize(image.flatten(2))  # (P, C, voxels), (P, C, 1)
+        if self.detrend:
+            trend = _orthonormal(tuple(image.shape[2:]), self.detrend).to(x.dtype)  # (terms, voxels)
+            rest = x - (x @ trend.T) @ trend
+            # Against the deviation of 1 that x has: of a mere trend only rounding is left.
+            still = torch.linalg.vector_norm(rest, dim=-1, keepdim=True) > _FLAT * 10 * x.shape[-1] ** 0.5
+            x, contrast = _standardize(rest * still)[0], contrast * still
         # A constant channel stays at zero: shifted and shaded it would come back as a random ramp.
         x.mul_(factor[..., None]).add_(offset[..., None] * contrast)
         if self.bias > 0:
             x.mul_(torch.matmul(field, basis).exp_())
         x.mul_(keep[..., None])
         return _standardize(x)[0].reshape(image.shape)
+
+
+@lru_cache(maxsize=8)
+def _orthonormal(shape: tuple[int, ...], degree: int) -> Tensor:
+    """Return an orthonormal basis of the polynomials up to ``degree`` over a patch ``(terms, voxels)``."""
+    terms = _polynomial(shape, degree).double()
+    terms = torch.cat([torch.ones(1, terms.shape[1], dtype=torch.float64), terms])
+    basis, triangle = torch.linalg.qr(terms.T)
+    independent = triangle.diagonal().abs() > 1e-6 * triangle.diagonal().abs().max()  # two voxels have no curve
+    return basis.T[independent].float().contiguous()
 
 
 def _standardize(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -98,6 +98,20 @@ def test_a_volume_of_one_slice():
     assert torch.allclose(Encoder(flat)(x), encoder(x[..., None])[..., 0], atol=1e-5)
 
 
+def test_an_encoder_of_two_axes_takes_volumes_slice_by_slice():
+    torch.manual_seed(0)
+    net = UNet(2, in_channels=2, out_channels=1, channels=(4, 8), strides=(2,), norm=("group", {"num_groups": 1}))
+    encoder = Encoder(net, sparse=True)
+    volume, mask = torch.rand(3, 2, 12, 10, 5), torch.rand(3, 1, 12, 10, 5) > 0.3
+    for hidden in (None, mask):
+        maps = encoder.pyramid(volume, hidden)
+        for depth in range(5):
+            alone = encoder.pyramid(volume[..., depth], None if hidden is None else hidden[..., depth])
+            for found, want in zip(maps, alone, strict=True):
+                torch.testing.assert_close(found[..., depth], want)
+    assert encoder(volume[..., :1]).shape == (3, 8, 6, 5, 1)
+
+
 def test_each_patch_is_encoded_alone():
     encoder, x = Encoder(unet(3)), torch.randn(6, 2, 8, 8, 8)
     order = torch.randperm(6)

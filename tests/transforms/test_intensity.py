@@ -40,6 +40,36 @@ def test_equals_the_loop_over_patches(shape):
         np.testing.assert_allclose(result[p, c].numpy(), z, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 9, 8, 7), (3, 2, 9, 8, 1), (3, 2, 9, 8)])
+@pytest.mark.parametrize("degree", [1, 2])
+def test_a_polynomial_is_fitted_and_subtracted(shape, degree):
+    patches = patches_of(*shape)
+    found = change(patches, detrend=degree, **PLAIN)
+    places = np.indices(shape[2:]).reshape(len(shape) - 2, -1).astype(float)
+    places = places[np.ptp(places, axis=1) > 0]
+    terms = [np.ones(places.shape[1]), *places]
+    terms += [a * b for i, a in enumerate(places) for b in places[i:]] if degree == 2 else []
+    for p, c in np.ndindex(*shape[:2]):
+        x = patches[p, c].numpy().ravel()
+        rest = x - np.stack(terms, 1) @ np.linalg.lstsq(np.stack(terms, 1), x, rcond=None)[0]
+        np.testing.assert_allclose(found[p, c].numpy().ravel(), rest / rest.std(), atol=1e-6)
+
+
+def test_a_bias_field_of_the_degree_leaves_no_trace():
+    patches = patches_of(1, 1, 10, 10, 10)
+    x, y, z = (torch.linspace(-1, 1, 10, dtype=torch.float64).reshape(s) for s in ((-1, 1, 1), (1, -1, 1), (1, 1, -1)))
+    shaded = patches + 4 * x - 2 * y * z + 3 * z**2
+    plain, found = (change(p, detrend=2, **PLAIN) for p in (patches, shaded))
+    assert (plain - found).abs().max() < 1e-5
+    assert (change(patches, **PLAIN) - change(shaded, **PLAIN)).abs().max() > 0.5
+
+
+def test_nothing_but_a_trend_becomes_zero():
+    ramp = torch.linspace(0, 5, 8).reshape(1, 1, 8, 1).expand(2, 1, 8, 8)
+    assert (change(ramp, detrend=1) == 0).all()
+    assert torch.isfinite(change(patches_of(2, 1, 1, 2, 1).float(), detrend=2)).all()
+
+
 def test_without_changes_it_is_the_z_score_and_forgets_affine_changes():
     patches = patches_of(4, 3, 5, 5, 5)
     z = change(patches, **PLAIN)
