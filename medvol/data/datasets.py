@@ -153,7 +153,9 @@ class StreamDataset(Dataset):
         return read_or_make(self._file(item), lambda: self._fixed(deepcopy(item)), self._chunked_from)
 
 
-def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int = 0) -> DataLoader:
+def stream_loader(
+    dataset: Dataset, batch_size: int, seed: int, num_workers: int = 0, apart: str | None = None
+) -> DataLoader:
     """Return an endless loader over a seeded stream; its attribute ``stream`` is the :class:`StreamSampler`.
 
     Args:
@@ -161,12 +163,15 @@ def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int
         batch_size: examples per global batch, over all processes.
         seed: seed of the order.
         num_workers: processes that prepare batches; the batches do not depend on it.
+        apart: key of the items, such as "patient", whose equal values are never neighbors in the stream, so that every
+            global batch holds two of them at least; None keeps nothing apart.
 
     Returns:
         Loader of dicts without the key ``pretext`` (plain records for the preview) and without keys that hold None.
 
     Raises:
-        ValueError: an empty data set, or a batch that the processes cannot share equally.
+        ValueError: an empty data set, a batch that the processes cannot share equally, or items that cannot be kept
+            apart: a key they lack, batches of one example, or one value that more than half of them have.
     """
     if len(dataset) == 0:
         raise ValueError(
@@ -175,7 +180,9 @@ def stream_loader(dataset: Dataset, batch_size: int, seed: int, num_workers: int
         )
     shards = getattr(dataset, "shards", None)
     blocks = None if shards is None else shards.sizes
-    stream = StreamSampler(len(dataset), seed, distributed.rank(), distributed.world_size(), batch_size, blocks)
+    groups = None if apart is None else _groups(dataset, apart)
+    ranks = distributed.rank(), distributed.world_size()
+    stream = StreamSampler(len(dataset), seed, *ranks, batch_size, blocks, groups=groups)
     with warnings.catch_warnings():
         # The user chose the number; torch's advice counts only the processors this process may use.
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
@@ -215,6 +222,19 @@ def collate_stream(samples: Sequence[Any]) -> dict[str, Any]:
                 "item a value, or delete the key with DeleteItemsd"
             )
     return list_data_collate(kept)
+
+
+def _groups(dataset: Dataset, key: str) -> list[Any]:
+    """Return the value of every item under a key."""
+    items = getattr(dataset, "data", None)
+    lacking = next((item for item in items or [None] if not isinstance(item, Mapping) or key not in item), None)
+    if not items or lacking is not None:
+        found = f"keys {', '.join(map(str, lacking))}" if isinstance(lacking, Mapping) else "no items with keys"
+        raise ValueError(
+            f"apart must be a key of every item of the data set; found {key!r}, and {found}; items of a manifest have "
+            '"patient"'
+        )
+    return [item[key] for item in items]
 
 
 def _part(whole: Compose, transforms: Sequence[Callable]) -> Compose:

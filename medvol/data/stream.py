@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import count
 
 import numpy as np
 from torch.utils.data import Sampler
+
+from .apart import check_apart, first_of, spread
 
 WINDOW = 4  # shards whose samples are mixed: a few files are open, and a batch has neighbors from all of them
 
@@ -30,12 +32,14 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
         batch_size: examples per *global* batch, B; ``world`` must divide it.
         blocks: number of consecutive examples in each shard; None permutes all examples at once.
         window: shards whose samples are mixed.
+        groups: for each example what keeps it apart from others, for instance its patient; None keeps none apart.
 
     Attributes:
         start_batch: number of the first batch of the next iteration.
 
     Raises:
-        ValueError: an empty data set, a batch that the processes cannot share equally, or a value out of range.
+        ValueError: an empty data set, a batch that the processes cannot share equally, a value out of range, or groups
+            that cannot be kept apart: a batch of one example, or a group with more than half of all examples.
 
     Example:
         >>> whole = StreamSampler(5, seed=0, batch_size=4).batch(1)
@@ -53,6 +57,7 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
         batch_size: int = 1,
         blocks: Sequence[int] | None = None,
         window: int = WINDOW,
+        groups: Sequence[Hashable] | None = None,
     ) -> None:
         super().__init__()
         if n < 1:
@@ -75,6 +80,7 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
             )
         if window < 1:
             raise ValueError(f"window must be 1 shard or more; found {window}; choose more")
+        self.groups = None if groups is None else check_apart(groups, n, batch_size)
         self.blocks, self.window = None if blocks is None else np.array(blocks), window
         self.n, self.seed, self.rank, self.world, self.batch_size = n, seed, rank, world, batch_size
         self.start_batch = 0
@@ -95,11 +101,17 @@ class StreamSampler(Sampler[list[tuple[int, int]]]):
     def _index(self, position: int) -> int:
         turn, place = divmod(position, self.n)
         if self._permutation is None or self._permutation[0] != turn:
-            # RandomState's draws are frozen across numpy versions; Generator's are not.
-            generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence((self.seed, turn))))
-            order = generator.permutation(self.n) if self.blocks is None else self._by_blocks(generator)
+            order = self._drawn(turn)
+            if self.groups is not None:
+                order = spread(order, self.groups, first_of(self._drawn(turn + 1), self.groups))
             self._permutation = turn, order
         return int(self._permutation[1][place])
+
+    def _drawn(self, turn: int) -> np.ndarray:
+        """Return the permutation of that number as it is drawn."""
+        # RandomState's draws are frozen across numpy versions; Generator's are not.
+        generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence((self.seed, turn))))
+        return generator.permutation(self.n) if self.blocks is None else self._by_blocks(generator)
 
     def _by_blocks(self, generator: np.random.RandomState) -> np.ndarray:
         first = np.cumsum(self.blocks) - self.blocks
