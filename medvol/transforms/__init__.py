@@ -1,5 +1,6 @@
 """Pretext tasks, views and corruptions as MONAI dictionary transforms."""
 
+from .blur import RandPatchBlurd
 from .classes import LabelsToClassesd
 from .corruption import CORRUPTIONS, SPATIAL_CORRUPTIONS, Corruptiond
 from .foreground import ForegroundMaskd
@@ -24,6 +25,7 @@ __all__ = [
     "LabelsToClassesd",
     "LabelsToRegionsd",
     "RandJigsawd",
+    "RandPatchBlurd",
     "RandPatchGridd",
     "RandPatchIntensityd",
     "RandReadCropByPosNegLabeld",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -15,7 +16,7 @@ _ALL_UP_TO = 9  # patches of which every permutation is a candidate: 9! = 362,88
 _POOL = 20_000  # candidates of the greedy choice where there are more
 
 
-def permutation_set(num_patches: int, size: int, selection: str = "auto", seed: int = 0) -> np.ndarray:
+def permutation_set(num_patches: int | Sequence[int], size: int, selection: str = "auto", seed: int = 0) -> np.ndarray:
     """Choose permutations whose Hamming distances are large, so that no two classes of a puzzle look alike.
 
     Taleb et al. 2020 (https://arxiv.org/abs/2006.03829, appendix A) ask for a high *mean* distance, which any random
@@ -29,7 +30,7 @@ def permutation_set(num_patches: int, size: int, selection: str = "auto", seed: 
     ones, drawn uniformly. "auto": algebraic where it has enough, else greedy.
 
     Args:
-        num_patches: N, entries of a permutation.
+        num_patches: N, entries of a permutation; or the patches per axis of a grid, whose product is N.
         size: how many.
         selection: "auto", "algebraic", "greedy" or "random".
         seed: of what is drawn; "algebraic" draws which of its permutations are taken.
@@ -48,6 +49,7 @@ def permutation_set(num_patches: int, size: int, selection: str = "auto", seed: 
     """
     if selection not in _SELECTIONS:
         raise ValueError(f"expected selection to be one of {list(_SELECTIONS)}, found {selection!r}; choose one")
+    num_patches = num_patches if isinstance(num_patches, int) else math.prod(int(cells) for cells in num_patches)
     if num_patches < 2 or size < 2:
         raise ValueError(
             f"expected at least 2 patches and 2 permutations, found {num_patches} and {size}; a puzzle needs a choice"

@@ -71,12 +71,18 @@ def small(
 ) -> dict:
     """Everything that a bundle needs to run small, into ``folder``."""
     keys = config(bundle)
-    sizes = {key: value for key, value in SMALL.items() if key in keys}
+    sizes = {key: _as_flat(value, keys[key]) for key, value in SMALL.items() if key in keys}
     if "backbone" in keys:  # a residual network has four widths
         sizes["filters"] = [8] * len(keys["filters"])
     places = {"output_dir": str(folder / bundle), "cache_dir": str(folder / "cache")}
     manifest = str(own_data.get(bundle, one_channel if len(keys["modalities"]) == 1 else dataset))
     return {**sizes, **places, "manifest": manifest, **more}
+
+
+def _as_flat(value: object, shipped: object) -> object:
+    """A size of a slice where the shipped one is."""
+    flat = isinstance(shipped, list) and len(shipped) == 3 and shipped[2] == 1
+    return [*value[:2], 1] if flat else value
 
 
 class Trained(dict[str, Path]):

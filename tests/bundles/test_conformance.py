@@ -28,7 +28,7 @@ EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"medvol\.bundles\.results_dir\(@weights, (@section(, @corruption, @severity)?|'\w+')\)",
     r"medvol\.distributed\.(device|initialize|finalize)\(\)",
     r"medvol\.engines\.num_epochs\(@steps, @steps_per_epoch\)",
-    r"medvol\.metrics\.\w+\(\)",
+    r"medvol\.metrics\.\w+\((@grid)?\)",
     r"medvol\.metrics\.num_outputs\(@mode, @targets\)",
     r"medvol\.networks\.parameter_groups\(@network, @learning_rate, @encoder_scale\)",
     r"medvol\.networks\.encoder_modules\(@network\) if @pretrained else \[\]",
@@ -38,6 +38,7 @@ EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"(, labelled=(True|@targets))?\)",
     r"@data\.label_map",
     r"@network\.parameters\(\)",
+    r"@permutations\.shape\[1\]",
     r"@[\w:]+\.run\(\)",
     r"len\(@\w+\)( \+ 1)?",
     r"\[\d\] \* \(?len\(@filters\)( - 1\))?",
@@ -178,3 +179,22 @@ def test_every_arm_is_trained_alike(bundle: str) -> None:
     assert config["pretrained"] is None
     text = json.dumps({k: v for k, v in config.items() if k not in ("network", "freeze")})
     assert "@pretrained" not in text
+
+
+SIZES = {"spatial_dims", "crop_size", "grid", "patch_size", "batch_size", "num_permutations"}
+
+
+@pytest.mark.parametrize("bundle", [b for b in PRETEXT if b.endswith("2d") and f"{b[:-2]}3d" in PRETEXT])
+def test_a_bundle_of_slices_differs_from_its_twin_in_sizes_only(bundle: str) -> None:
+    for file in ("train.json", "inference.json"):
+        flat, deep = (load(f"{name}/{file}") for name in (bundle, f"{bundle[:-2]}3d"))
+        assert list(flat) == list(deep)
+        different = {key for key in flat if flat[key] != deep[key]}
+        assert different <= SIZES | {"weights"}, file
+        for key in different & {"crop_size", "grid", "patch_size"}:
+            assert flat[key][2] == 1
+
+
+def test_every_pretext_task_has_both_forms() -> None:
+    tasks = {b[:-2] for b in PRETEXT}
+    assert {f"{task}{form}" for task in tasks for form in ("2d", "3d")} == set(PRETEXT)

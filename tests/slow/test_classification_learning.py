@@ -50,10 +50,10 @@ def test_shuffled_grades_teach_nothing(tmp_path: Path) -> None:
 
 
 def test_a_pretext_encoder_of_the_same_network_comes_in_and_stays_frozen(tmp_path: Path) -> None:
-    """cpc3d in two dimensions on the photographs, then a linear probe on its encoder."""
+    """cpc2d on the photographs, then a linear probe on its encoder."""
     manifest = dealt(tmp_path)
     root = Path(__file__).parents[2] / "bundles"
-    args = json.loads((root / "cpc3d/args_fundus.json").read_text(encoding="utf-8"))
+    args = json.loads((root / "cpc2d/args_fundus.json").read_text(encoding="utf-8"))
     design = Path(__file__).parents[2] / "medvol/study/designs/retinopathy.json"
     downstream = json.loads(design.read_text(encoding="utf-8"))["downstream"]["overrides"]
     assert args["filters"] == downstream["filters"], "else nothing loads"
@@ -65,7 +65,7 @@ def test_a_pretext_encoder_of_the_same_network_comes_in_and_stays_frozen(tmp_pat
         "patch_size": [10, 10],
         "train::preprocessing::transforms::2::spatial_size": [56, 56],
     }
-    pretext = bundles.run("cpc3d", **{**args, **tiny, **size})
+    pretext = bundles.run("cpc2d", **{**args, **tiny, **size})
     weights = pretext / "model.pt"
     more = {"backbone": downstream["backbone"], "image_size": [48, 48], "pretrained": str(weights)}
     probe = bundles.run("classify2d", **{**tiny, **more, "freeze_steps": 4})
