@@ -90,6 +90,8 @@ class RandPatchGridd(RandomizableTransform, MapTransform):
         self.grid, self.patch_size, self.crop_size = grid, patch_size, crop_size
         self.min_gap, self.jitter, self.stride = min_gap, jitter, stride
         self.foreground_key, self.mask_key, self.min_foreground = foreground_key, mask_key, min_foreground
+        if crop_size is not None and not isinstance(crop_size, int):
+            self._layout(crop_size)  # sizes that do not fit each other fit no volume
         self.crop_start = np.zeros(0, dtype=int)  # (D,) first voxel of the crop
         self.starts = np.zeros((0, 0), dtype=int)  # (P, D) first voxel of each patch in the image
 

@@ -264,3 +264,8 @@ def test_more_errors(noise):
         RandPatchGridd("image", 2, 5, mask_key="mask")({"image": noise((30, 30), 0), "mask": torch.zeros(1, 30, 30)})
     with pytest.raises(ValueError, match="min_foreground between 0 and 1, found 2"):
         RandPatchGridd("image", 2, 5, min_foreground=2)
+
+
+def test_sizes_that_fit_no_volume_are_refused_before_one_is_read():
+    with pytest.raises(ValueError, match="axis 2: expected a cell of at least 8 voxels"):
+        RandPatchGridd("image", grid=3, patch_size=6, crop_size=(24, 24, 20), min_gap=2)

@@ -1,4 +1,4 @@
-"""What must hold of the network that a bundle builds from its settings."""
+"""What must hold of the network and of the transforms that a bundle builds from its settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NETWORK_KEYS = ("network_def", "network")
 def network_rule(opened: OpenBundle) -> Iterator[Problem]:
     """The network can be built from its settings.
 
-    Weights are loaded into it by the rule of the weights. The guard leaves it out: the run builds the network next.
+    Weights are loaded into it by the rule of the weights.
     """
     parts = {key: opened.config[key] for key in NETWORK_KEYS if isinstance(opened.config.get(key), dict)}
     if any(component_problems(parts)):  # an argument that there is not: the rule of the keys says it
@@ -31,6 +31,14 @@ def network_rule(opened: OpenBundle) -> Iterator[Problem]:
         yield from problems
         if problems:  # what is around it fails of the same
             return
+
+
+def preprocessing_rule(opened: OpenBundle) -> Iterator[Problem]:
+    """The transforms of the training can be built: grids, crops and classes fit each other."""
+    train = opened.config.get("train")
+    chain = train.get("preprocessing") if isinstance(train, dict) else None
+    if isinstance(chain, dict) and not any(component_problems({"preprocessing": chain})):
+        yield from build_problems(side_parser(opened.config), "train::preprocessing")
 
 
 def build_problems(parser: ConfigParser, key: str) -> Iterator[Problem]:

@@ -21,7 +21,7 @@ from ..opening import OpenBundle
 from ..refusal import Problem, innermost
 from .corruption_rule import corruption_rule
 from .metadata_rules import metadata_rule, versions_rule
-from .network_rules import network_rule
+from .network_rules import network_rule, preprocessing_rule
 from .place_rules import links_rule, places_rule
 from .trying import on_the_side, side_parser
 from .volume_rules import sizes_rule
@@ -177,9 +177,10 @@ def problems_of(rules: tuple[Rule, ...], opened: OpenBundle) -> list[Problem]:
 
 
 BEFORE_RUN: tuple[Rule, ...] = (
-    values_rule, versions_rule, corruption_rule, data_rule, weights_rule, shards_rule, places_rule
+    values_rule, versions_rule, corruption_rule, data_rule, preprocessing_rule, network_rule, weights_rule, shards_rule,
+    sizes_rule, places_rule,
 )  # fmt: skip
 """The guard's rules after :func:`keys_rule`, in order: cheap ones, which read headers and no images."""
 
-IN_CHECK: tuple[Rule, ...] = (keys_rule, *BEFORE_RUN, network_rule, sizes_rule, metadata_rule, links_rule)
+IN_CHECK: tuple[Rule, ...] = (keys_rule, *BEFORE_RUN, metadata_rule, links_rule)
 """All rules."""

@@ -92,8 +92,8 @@ def test_what_fails_is_a_problem_with_its_innermost_cause(
 
     assert "settings that the training can be built from" in (text := problem(precision="fp17"))
     assert "fp17" in text
-    assert "samples that can be prepared" in (text := problem(patch_size=[20, 20, 20]))
-    assert "patch" in text
+    assert "samples that can be prepared" in (text := problem(crop_size=[90, 90, 90]))
+    assert "crop" in text
     assert "Traceback" not in text
 
     def full(*_: object) -> None:

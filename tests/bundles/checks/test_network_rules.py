@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from medvol.bundles.checks.check import check_bundle
-from medvol.bundles.checks.network_rules import network_rule
+from medvol.bundles.checks.network_rules import network_rule, preprocessing_rule
 from medvol.bundles.checks.rules import IN_CHECK, problems_of
 from medvol.bundles.opening import open_bundle
 
@@ -28,6 +30,32 @@ def test_what_is_around_it_counts_too(overrides: Callable[..., dict]) -> None:
     given = overrides("cpc3d", **{"network::grid": ["many"]})
     problems = list(network_rule(open_bundle("cpc3d", overrides=given)))
     assert [problem.expected for problem in problems] == ["settings that 'network' can be built from"]
+
+
+@pytest.mark.parametrize(
+    ("bundle", "given", "words"),
+    [
+        ("rpl3d", {"grid": [3, 2, 3]}, "axis 1: expected an odd number of patches"),
+        (
+            "rpl2d",
+            {"crop_size": [24, 12, 1]},
+            "axis 1: expected a cell of at least 8 voxels (patch 6 and gap 2), found 4",
+        ),
+        (
+            "jigsaw2d",
+            {"grid": [2, 2, 1], "num_permutations": 25},
+            "at most 24 permutations of 4 patches, found size 25",
+        ),
+        ("rotation3d", {"crop_size": [24, 24, 20], "classes": 10}, "axis 2: expected a cube for 10 rotations"),
+    ],
+)
+def test_sizes_that_do_not_fit_are_told_by_axis(
+    overrides: Callable[..., dict], bundle: str, given: dict, words: str
+) -> None:
+    opened = open_bundle(bundle, overrides=overrides(bundle, **given))
+    problems = [*preprocessing_rule(opened), *network_rule(opened)]
+    assert any(words in problem.found for problem in problems), problems
+    assert list(preprocessing_rule(open_bundle(bundle, overrides=overrides(bundle)))) == []
 
 
 def test_one_cause_is_told_once(overrides: Callable[..., dict], trained: dict) -> None:

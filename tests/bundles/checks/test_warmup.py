@@ -23,7 +23,7 @@ from medvol.data import StreamDataset, stream_loader
 
 def loader(folder: Path, count: int, batch: int = 2) -> object:
     chain = Compose([ScaleIntensityd("image"), RandFlipd("image")])
-    items = [{"image": torch.rand(1, 4, 4, 4), "case": f"c{i}"} for i in range(count)]
+    items = [{"image": torch.rand(1, 48, 48, 48), "case": f"c{i}"} for i in range(count)]
     return stream_loader(StreamDataset(items, chain, 0, folder), batch, 0)
 
 
