@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ OVERRIDES = "any key of the bundle's config follows as --key value, as after 'py
 
 
 def add_bundle_commands(commands: Any) -> None:
-    """Add ``list show check doctor preview embed pack card fetch push export shards`` to a parser's commands."""
+    """Add ``list show check doctor preview audit embed pack card fetch push export shards`` to a parser's commands."""
     lists = new_command(commands, "list", _list, "the bundles here, their released weights and their runs")
     add_option(lists, "--json", metavar="FILE", type=file_to_write, help="write the list as JSON")
 
@@ -40,6 +41,16 @@ def add_bundle_commands(commands: Any) -> None:
     _bundle(preview)
     add_option(preview, "--out", required=True, help="picture to write, ending in .png")
     add_option(preview, "--samples", type=int, default=2, help="samples drawn (default %(default)s)")
+
+    audit = new_command(commands, "audit", _audit, f"can a pretext task be solved by shortcuts; {OVERRIDES}", True)
+    _bundle(audit)
+    add_option(audit, "--fixture", help="images: noise, ramp, padded or all; default: all, or those of --without")
+    add_option(audit, "--data", metavar="own", help="'own': audit the images that the bundle trains on instead")
+    add_option(audit, "--without", nargs="+", default=[], metavar="NAME", help="switch off intensity, detrend or mask")
+    add_option(audit, "--samples", type=int, default=2000, help="to learn from, and as many to test (%(default)s)")
+    add_option(audit, "--seed", type=int, default=0, help="of images, draws and classifiers (default %(default)s)")
+    add_option(audit, "--full_size", action="store_true", help="do not make large views smaller")
+    add_option(audit, "--json", metavar="FILE", type=file_to_write, help="write the findings as JSON")
 
     embed = new_command(commands, "embed", _embed, f"one vector per image, and a map of them; {OVERRIDES}", True)
     _bundle(embed, config=None)
@@ -156,6 +167,21 @@ def _preview(chosen: argparse.Namespace) -> int:
     file = preview(chosen.bundle, chosen.out, chosen.config, chosen.overrides, samples=chosen.samples)
     print(f"written: {file}")
     return 0
+
+
+def _audit(chosen: argparse.Namespace) -> int:
+    from .audit.audit import audit
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)  # before the wait that it announces
+
+    found = audit(
+        chosen.bundle, chosen.config, chosen.overrides, fixture=chosen.fixture, data=chosen.data,
+        without=chosen.without, samples=chosen.samples, seed=chosen.seed, full_size=chosen.full_size, report=say,
+    )  # fmt: skip
+    write_json(found.as_dict(), chosen.json)
+    print(found.text())
+    return 0 if found.ok else 1
 
 
 def _embed(chosen: argparse.Namespace) -> int:

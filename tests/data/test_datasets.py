@@ -437,3 +437,23 @@ def test_the_entry_of_an_item_is_where_it_is_kept(tmp_path):
     assert list(tmp_path.glob("*.pt")) == [data.entry(0)]
     assert data.entry(1) != data.entry(0)
     assert StreamDataset(items, RandFlipd("image"), 0, tmp_path).entry(0) is None, "nothing is kept"
+
+
+def test_the_images_of_a_patient_are_kept_apart(tmp_path):
+    rows = [{"image": torch.full((1,), float(i)), "patient": i // 3} for i in range(9)]
+    data = StreamDataset(rows, Compose([]), 0, tmp_path)
+    for batch in batches(stream_loader(data, 2, seed=0, apart="patient"), 20):
+        assert len(set(batch["patient"].tolist())) == 2
+    together = [set(batch["patient"].tolist()) for batch in batches(stream_loader(data, 2, seed=0), 20)]
+    assert any(len(patients) == 1 for patients in together), "the test has power"
+
+
+def test_items_that_cannot_be_kept_apart_are_refused(tmp_path):
+    rows = [{"image": torch.zeros(1), "patient": 3}] * 4
+    data = StreamDataset(rows, Compose([]), 0, tmp_path)
+    with pytest.raises(ValueError, match="found 'subject', and keys image, patient; items of a manifest"):
+        stream_loader(data, 2, seed=0, apart="subject")
+    with pytest.raises(ValueError, match="found 1 group, and 4 examples of 3"):
+        stream_loader(data, 2, seed=0, apart="patient")
+    with pytest.raises(ValueError, match="found 'patient', and no items with keys"):
+        stream_loader(StreamDataset([torch.zeros(1)], Compose([]), 0, tmp_path), 2, seed=0, apart="patient")
