@@ -2,6 +2,15 @@
 
 from .infonce import InfoNCELoss
 from .masked import MaskedCrossEntropyLoss
+from .ntxent import NTXentLoss
 from .supervision import ClassificationLoss, SegmentationLoss
+from .triplet import TripletLoss
 
-__all__ = ["ClassificationLoss", "InfoNCELoss", "MaskedCrossEntropyLoss", "SegmentationLoss"]
+__all__ = [
+    "ClassificationLoss",
+    "InfoNCELoss",
+    "MaskedCrossEntropyLoss",
+    "NTXentLoss",
+    "SegmentationLoss",
+    "TripletLoss",
+]

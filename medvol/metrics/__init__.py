@@ -17,6 +17,7 @@ _PLACES = {
     "Interval": "statistics",
     "SegmentationScores": "segmentation",
     "SetInterval": "set_bootstrap",
+    "ViewRetrieval": "views",
     "auroc": "classification",
     "bootstrap_interval": "resampling",
     "bootstrap_set_metric": "set_bootstrap",

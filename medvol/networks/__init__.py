@@ -14,6 +14,7 @@ _PLACES = {
     "Encoder": "encoder",
     "EncoderRow": "registry",
     "PatchEncoder": "patchwise",
+    "Projector": "projection",
     "SetClassifier": "sets",
     "Stage": "registry",
     "encoder_keys": "registry",

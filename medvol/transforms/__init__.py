@@ -15,6 +15,7 @@ from .regions import ClassesToLabelsd, LabelsToRegionsd, RegionsToLabelsd
 from .rotations import RandRotationsd, num_rotations, rotation_classes
 from .saving import SavePredictiond
 from .targets import TargetsToLabeld
+from .views import RandViewsd
 
 __all__ = [
     "CORRUPTIONS",
@@ -32,6 +33,7 @@ __all__ = [
     "RandReadCropd",
     "RandRelativeLocationd",
     "RandRotationsd",
+    "RandViewsd",
     "RegionsToLabelsd",
     "SavePredictiond",
     "SelectChannelsd",

@@ -54,10 +54,9 @@ class RandPatchBlurd(RandomizableTransform, MapTransform):
         if not 0 <= prob <= 1:
             raise ValueError(f"prob must be between 0 and 1; found {prob}; it is a probability, 0 blurs nothing")
         RandomizableTransform.__init__(self, prob=1.0)
-        if len(sigma) != 2 or not 0 <= sigma[0] <= sigma[1] < float("inf"):
+        if np.shape(sigma) != (2,) or not 0 <= sigma[0] <= sigma[1] < float("inf"):
             raise ValueError(
-                f"sigma must be (lowest, highest), 0 or more; found {tuple(sigma)}; it is counted in voxels, (0, 1) is "
-                "usual"
+                f"sigma must be (lowest, highest), 0 or more; found {sigma}; it is counted in voxels, (0, 1) is usual"
             )
         self.sigma, self.share = tuple(sigma), float(prob)
         self.drawn = np.zeros(0)  # (V,) standard deviation of each view, 0 where it is left alone

@@ -147,7 +147,7 @@ PATIENTS = [0, 0, 0, 1, 1, 2, 2, 3, 4, 4, 4, 5]
 
 
 @given(st.integers(2, 30), st.integers(0, 5), st.sampled_from([None, [3, 4, 5], [6, 1, 1, 4]]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_a_batch_never_holds_one_group_only(batch_size, seed, blocks):
     sampler = StreamSampler(12, seed, batch_size=batch_size, blocks=blocks, window=1, groups=PATIENTS)
     pairs = take(sampler, 12)
