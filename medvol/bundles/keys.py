@@ -143,6 +143,8 @@ def _type_problems(config: dict[str, Any], original: dict[str, Any]) -> Iterator
 def key_problems(config: dict[str, Any], original: dict[str, Any] | None = None) -> Iterator[Problem]:
     """Yield what is wrong with the keys of a config: nothing reads them, or no component takes them.
 
+    A key of the file that an override makes null need not be read.
+
     Args:
         config: the config with the overrides applied.
         original: the config as it stands in the file, if known; then the types of overridden values are compared, too.
@@ -155,8 +157,10 @@ def key_problems(config: dict[str, Any], original: dict[str, Any] | None = None)
     tops = {k for k, v in config.items() if isinstance(v, dict) and "_target_" not in v}  # namespaces such as "train"
     known = sorted((read | ENTRY_KEYS) & set(config))
     scalars = sorted(k for k, v in config.items() if not isinstance(v, dict) and not k.startswith("_"))
+    # A variant of a method may take a key of the file out by making it null.
+    absent = {key for key, value in config.items() if value is None and key in (original or {})}
     for key in config:
-        if key not in read | ENTRY_KEYS | TRACKING_KEYS | tops:
+        if key not in read | ENTRY_KEYS | TRACKING_KEYS | tops | absent:
             keys = ", ".join(k for k in scalars if k != key)
             remedy = f"correct the name or take it out; the top-level keys are {keys}"
             yield Problem(

@@ -48,6 +48,12 @@ def pancreas(write_tiny_dataset: Callable[..., Path], tmp_path_factory: pytest.T
 
 
 @pytest.fixture(scope="session")
+def several(write_tiny_dataset: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The manifest of a data set with two patients for validation, whom exemplar learning tells apart."""
+    return write_tiny_dataset(tmp_path_factory.mktemp("several"), cases=6)
+
+
+@pytest.fixture(scope="session")
 def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The manifest of a data set of colored photographs with a grade each."""
     folder = tmp_path_factory.mktemp("graded")
@@ -57,9 +63,9 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def own_data(pancreas: Path, graded: Path) -> dict[str, Path]:
+def own_data(pancreas: Path, graded: Path, several: Path) -> dict[str, Path]:
     """The manifests of the bundles that neither ``dataset`` nor ``one_channel`` suits, by name."""
-    return {"unet_pancreas": pancreas, "classify2d": graded}
+    return {"unet_pancreas": pancreas, "classify2d": graded, "exemplar2d": several, "exemplar3d": several}
 
 
 def config(bundle: str) -> dict:

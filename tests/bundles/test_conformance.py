@@ -11,6 +11,10 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigWorkflow
 
+from medvol.bundles.checks.network_rules import preprocessing_rule
+from medvol.bundles.checks.rules import keys_rule
+from medvol.bundles.opening import open_bundle
+
 ROOT = Path(__file__).parents[2] / "bundles"
 BUNDLES = sorted(p.parent.name for p in ROOT.glob("*/train.json"))
 PRETEXT = [
@@ -125,6 +129,12 @@ def test_properties_are_clean(config: str, overrides: Callable[..., dict], train
     assert workflow.check_properties() == []
 
 
+@pytest.mark.parametrize("args", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("*/args_*.json")))
+def test_args_files_fit_their_bundle(args: str) -> None:
+    opened = open_bundle(args.split("/")[0], overrides=load(args))
+    assert [*keys_rule(opened), *preprocessing_rule(opened)] == []
+
+
 @pytest.mark.parametrize("config", CONFIGS)
 def test_paper_and_page_name_every_bundle(config: str) -> None:
     page = (ROOT / config).with_name("README.md").read_text(encoding="utf-8")
@@ -149,7 +159,9 @@ def common(config: dict) -> dict:
     dataset = dict(config["train"]["dataset"])
     # Whether labels are wanted is the difference between the two kinds.
     dataset["data"] = re.sub(r", labelled=[@\w]+", "", dataset["data"])
-    return {**parts, "dataset": dataset, "dataloader": config["train"]["dataloader"]}
+    # So is whether a batch must hold several patients.
+    dataloader = {key: value for key, value in config["train"]["dataloader"].items() if key != "apart"}
+    return {**parts, "dataset": dataset, "dataloader": dataloader}
 
 
 def test_common_blocks_are_equal() -> None:

@@ -29,6 +29,14 @@ def test_a_key_that_nothing_reads_is_named_with_its_neighbor(key: str, near: str
     assert f"did you mean '{near}'" in problem
 
 
+def test_a_key_of_the_file_may_be_made_null_and_then_is_read_by_nothing() -> None:
+    file = {"temperature": 0.1, "loss": "@temperature", "run": ["$print(@loss)"]}
+    override = {**file, "temperature": None, "loss": 3}
+    assert config_problems(override, file) == []
+    assert "nothing reads the key 'temperature'" in config_problems({**override, "temperature": 0.2}, file)[0]
+    assert "nothing reads the key 'epoch'" in config_problems({**override, "epoch": None}, file)[0]
+
+
 def test_arguments_of_components_are_compared_with_their_signature() -> None:
     net = {"_target_": "monai.networks.nets.DynUNet", "filter": [8, 8], "_disabled_": False}
     (problem,) = config_problems({"network_def": net})
