@@ -100,9 +100,9 @@ class RandRotationsd(RandomizableTransform, MapTransform):
             d[self.foreground_key] = foreground.expand(self.views).clone()
             label = label if float(foreground[0]) >= self.threshold else torch.full_like(label, -100)
         d[self.label_key] = label
-        names = [_name(rotations[drawn]) for drawn in self.drawn]
         crop = list(d.get("pretext", {}).get("boxes", ()))
-        d["pretext"] = {"class": names, **({"crop": crop[0]} if crop else {})}
+        names = [_name(rotations[drawn]) for drawn in self.drawn]
+        d["pretext"] = {"class": self.drawn.tolist(), "names": names, **({"crop": crop[0]} if crop else {})}
         return d
 
 
@@ -209,5 +209,4 @@ def _turned(image: Tensor, rotations: Sequence[Rotation]) -> Tensor:
 
 
 def _name(rotation: Rotation) -> str:
-    turns = [f"{90 * turns} degrees about axis {_AXES[plane]}" for plane, turns in rotation]
-    return ", then ".join(turns) or "not turned"
+    return ", ".join(f"{90 * turns}\N{DEGREE SIGN} axis {_AXES[plane]}" for plane, turns in rotation) or "not turned"

@@ -21,7 +21,7 @@ class Record:
         crop: ``(2, D)`` start and stop of the region that was used, or None.
         grid: patches per axis, or empty.
         answer: the class in words, or "".
-        names: a name for each box; its number, if the record gives none.
+        names: a name for each box; its number, if the record gives none. Without boxes, a name for each view.
         roles: what each box is in the task, or empty.
         permutation: for each place of the network's input, which box stands there; or empty.
         keys: the sample's keys whose entries, one after another, are what was cut at the boxes.
@@ -74,7 +74,7 @@ def read_record(record: Any, num_axes: int) -> Record:
         )
     words = {key: tuple(str(word) for word in _list(key, record.get(key))) for key in ("names", "roles")}
     for key, found in words.items():
-        if found and len(found) != count:
+        if found and count and len(found) != count:
             raise ValueError(
                 f"'{key}' of the record 'pretext' must have one word for each of the {count} boxes; found "
                 f"{len(found)}; {_REMEDY}"

@@ -135,7 +135,7 @@ def box_roles(
     if record.roles:
         of = list(record.roles)
     elif count <= len(_ORDER) and not record.permutation:
-        of = [f"view {name}" if name.isdigit() else name for name in record.names]
+        of = [f"view {name}" if name.isdigit() else name for name in record.names[:count]]
     else:
         of = [""] * count
     looks: dict[str, tuple[str, str, float, bool]] = {}

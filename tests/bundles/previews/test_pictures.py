@@ -35,7 +35,7 @@ GLOBAL = [[[0, 2, 1], [16, 18, 17]], [[6, 10, 3], [22, 26, 19]]]
 ORDER = [3, 1, 0, 2, 7, 6, 5, 4]
 MASK = torch.zeros(1, *SHAPE)
 EXAMPLES = {
-    "rotation": ({"class": "x +90"}, {"image": VOLUME.flip(1)}),
+    "rotation": ({"class": [3], "names": ["270° axis 2"]}, {"image": VOLUME.flip(1)[None]}),
     "location": (
         {"boxes": [BOXES[0], BOXES[3]], "roles": ["center", "neighbor"], "class": "left"},
         {"image": PATCHES[[0, 3]]},
@@ -72,7 +72,7 @@ def test_every_task_is_drawn(task) -> None:
     assert len(page.figure.axes) >= 6
     words = [text.get_text() for text in page.figure.texts]
     answer = {
-        "rotation": "class: x +90",
+        "rotation": "class: 3",
         "location": "class: left",
         "jigsaw": "class: 17",
         "restoration": "class: cutout",
