@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -72,3 +73,24 @@ def test_hippocampus_is_pretrained_and_finetuned(tmp_path: Path) -> None:
     scores = pd.read_csv(folder / "metrics.csv")
     assert scores.patient.nunique() == 20
     assert set(scores.region) == {"anterior", "posterior", "whole"}
+
+
+PRETEXT = sorted(
+    (file.parent.name, file.stem.removeprefix("args_"))
+    for data in ("hippocampus", "kermany")
+    for file in (ROOT / "bundles").glob(f"*/args_{data}.json")
+)
+
+
+@pytest.mark.parametrize(("bundle", "data"), PRETEXT)
+def test_every_pretext_task_takes_real_images(tmp_path: Path, bundle: str, data: str) -> None:
+    """Two steps with the shipped sizes: crops fit the volumes, and nearly all samples count."""
+    sizes = ConfigParser.load_config_file(ROOT / "bundles" / bundle / f"args_{data}.json")
+    short = {k: v for k, v in SHORT.items() if k != "freeze_steps"} | {"steps": 2, "warmup_steps": 1}
+    folder = {"hippocampus": "hippocampus", "kermany": "cxr"}[data]
+    places = {"dataset_dir": str(Path(os.environ["MEDVOL_TEST_DATA"]) / folder), "cache_dir": str(tmp_path / "c")}
+    few = {"eval_every_examples": None, "batch_size": 4, "filters": [8, 16, 16], "num_patients": 8}
+    run = bundles.run(bundle, **{**sizes, **short, **few}, **places, output_dir=str(tmp_path / "runs"))
+    metrics = json.loads((run / "passport.json").read_text(encoding="utf-8"))["metrics"]
+    assert metrics["loss"] > 0
+    assert metrics.get("counted", 1) > 0.9
