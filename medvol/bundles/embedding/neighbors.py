@@ -13,7 +13,7 @@ from scipy import sparse, stats
 from .colors import is_number
 from .spectrum import scaled
 
-__all__ = ["Agreement", "agreement", "agreement_sentence", "nearest"]
+__all__ = ["Agreement", "agreement", "agreement_sentence", "hits_interval", "nearest"]
 
 _FEWEST = 10  # patients, below which they say too little about others
 _PIECE = 256  # rows of the distance matrix at once
@@ -85,7 +85,7 @@ def agreement(
     if not asked.any() or (not numeric and not chances[asked].any()):
         return None
     hits, chances, patient, asks = hits[asked], chances[asked], patient[asked], patient[asks[asked]]
-    low, high = _interval(hits, patient, asks, numeric)
+    low, high = hits_interval(hits, patient, asks, numeric)
     rate, chance, people = float(hits.mean()), float(chances.mean()), len(np.unique(patient))
     return Agreement(rate, chance, low, high, len(hits), people, numeric)
 
@@ -162,7 +162,7 @@ def _votes(points: np.ndarray, patient: np.ndarray, value: np.ndarray, same_pati
     return hits, chances, asks
 
 
-def _interval(hits: np.ndarray, patient: np.ndarray, asks: np.ndarray, is_number: bool) -> tuple[Any, Any]:
+def hits_interval(hits: np.ndarray, patient: np.ndarray, asks: np.ndarray, is_number: bool) -> tuple[Any, Any]:
     """Ends of the 95% interval of the mean of ``hits``; None for fewer than 10 patients."""
     people = np.unique(patient)
     if len(people) < _FEWEST:

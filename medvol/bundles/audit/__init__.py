@@ -1,0 +1,1 @@
+"""Can a pretext task be solved without looking at anatomy?"""

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from medvol.bundles.audit.matching import match
+
+
+def test_views_that_look_alike_are_matched():
+    images = np.repeat(np.arange(40), 2)
+    features = np.random.RandomState(0).randn(40, 3).repeat(2, axis=0)
+    answer, chance = match(features, images, batch_size=4)
+    assert answer.right == 1.0
+    assert chance == pytest.approx(1 / 7)
+    assert (answer.samples, answer.units) == (80, 40)
+
+
+def test_noise_is_matched_by_chance():
+    answer, chance = match(np.random.RandomState(0).randn(800, 5), np.repeat(np.arange(400), 2), batch_size=4)
+    assert answer.low < chance < answer.high
+
+
+def test_views_at_one_distance_share_the_vote():
+    answer, chance = match(np.ones((60, 2)), np.repeat(np.arange(20), 3), batch_size=2)
+    assert answer.right == pytest.approx(chance) == pytest.approx(2 / 5)
+    assert (answer.samples, answer.units) == (60, 20)
+
+
+def test_an_incomplete_batch_is_left_out():
+    answer, _ = match(np.random.RandomState(0).randn(44, 2), np.repeat(np.arange(22), 2), batch_size=2)
+    assert answer.samples == 44
+    answer, _ = match(np.random.RandomState(0).randn(46, 2), np.repeat(np.arange(23), 2), batch_size=2)
+    assert answer.samples == 44
+
+
+def test_few_batches_are_refused():
+    with pytest.raises(ValueError, match="at least 10 volumes; found 5"):
+        match(np.ones((20, 2)), np.repeat(np.arange(10), 2), batch_size=2)
