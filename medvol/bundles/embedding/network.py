@@ -64,6 +64,8 @@ def _find_weights(opened: OpenBundle, given: bool) -> Path:
     spec = opened.config["weights"]
     if spec == f"{opened.name}@latest":
         spec = f"{opened.folder}@latest"  # this very bundle, not another one of its name
+    if not isinstance(spec, (str, Path, type(None))):
+        refuse("a text for 'weights'", repr(spec), "name the folder of the images before --weights, as in its help")
     remedy = "give a path or a name from that list by --weights, or --weights random for an untrained encoder"
     try:
         path = find_weights(spec)
@@ -132,7 +134,8 @@ def embed_image(encoder: Encoder, image: torch.Tensor, stages: Sequence[int]) ->
 
     Args:
         encoder: in evaluation mode.
-        image: ``(C, *spatial)``.
+        image: ``(C, *spatial)``; an encoder of two axes also takes a volume, slice by slice, and then the mean is one
+            over slices, too.
         stages: numbers of the stages.
 
     Returns:
@@ -147,7 +150,7 @@ def embed_image(encoder: Encoder, image: torch.Tensor, stages: Sequence[int]) ->
         >>> embed_image(encoder, torch.rand(1, 37, 34), [0, 4]).shape
         (12,)
     """
-    if image.ndim != encoder.spatial_dims + 1 or len(image) != encoder.in_channels:
+    if not encoder.spatial_dims + 1 <= image.ndim <= 4 or len(image) != encoder.in_channels:
         axes = ", ".join("XYZ"[: encoder.spatial_dims])
         raise ValueError(
             f"an image must be ({encoder.in_channels}, {axes}) after pre-processing, found the shape "

@@ -12,7 +12,7 @@ from monai.networks.nets import BasicUNet, DynUNet, FlexibleUNet, SegResNet, Swi
 
 from medvol.bundles.doctor import hardware
 from medvol.bundles.embedding import network as embedding_network
-from medvol.bundles.embedding.network import check_memory, embed_image, stage_numbers
+from medvol.bundles.embedding.network import check_memory, embed_image, open_inference, stage_numbers
 from medvol.networks import Encoder
 
 NETWORKS = {
@@ -43,11 +43,17 @@ def test_depth_one() -> None:
     assert np.isfinite(vector).all()
 
 
+def test_a_volume_in_a_network_of_two_axes_is_the_mean_of_its_slices() -> None:
+    encoder, volume = Encoder(NETWORKS["dynunet"](2)).eval(), torch.rand(1, 20, 21, 5)
+    slices = np.mean([embed_image(encoder, volume[..., depth], [0, 2]) for depth in range(5)], axis=0)
+    np.testing.assert_allclose(embed_image(encoder, volume, [0, 2]), slices, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
         (torch.rand(2, 40, 40), r"must be \(1, X, Y\) after pre-processing, found the shape \(2, 40, 40\); name its"),
-        (torch.rand(1, 40, 40, 3), r"found the shape \(1, 40, 40, 3\)"),
+        (torch.rand(1, 40), r"found the shape \(1, 40\)"),
         (torch.rand(1, 9, 40), r"shape \(1, 9, 40\) must pass an encoder with strides \(1, 2, 4, 8, 16\)"),
         (
             torch.full((1, 40, 40), torch.nan),
@@ -81,3 +87,8 @@ def test_stage_numbers() -> None:
     for wrong in (["-1"], ["3"], ["all", "1"], ["last"], [], ["1.0"]):
         with pytest.raises(ValueError, match=r"2 \(32 features, stride \(4, 4, 1\)\); found"):
             stage_numbers(wrong, encoder)
+
+
+def test_a_flag_is_no_name_of_weights() -> None:
+    with pytest.raises(SystemExit, match=r"a text for 'weights'[\s\S]*True[\s\S]*before --weights"):
+        open_inference("cpc3d", {"weights": True})
