@@ -43,7 +43,17 @@ def test_other_shards_are_refused(overrides: Callable[..., dict], tmp_path: Path
     with pytest.raises(GuardError, match="shards of this very data set"):
         batches("cpc3d", {**options, "shards": str(tmp_path / "nowhere")})
     with pytest.raises(GuardError, match="deterministic transforms"):
-        batches("cpc3d", {**options, "shards": str(folder), "spacing": [2.0, 2.0, 2.0], "crop_size": [12, 12, 12]})
+        batches(
+            "cpc3d",
+            {
+                **options,
+                "shards": str(folder),
+                "spacing": [2.0, 2.0, 2.0],
+                "crop_size": [12, 12, 12],
+                "min_gap": 0,
+                "patch_size": [4] * 3,
+            },
+        )
 
 
 def test_refusals(overrides: Callable[..., dict], dataset: Path, tmp_path: Path) -> None:

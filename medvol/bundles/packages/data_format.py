@@ -69,9 +69,11 @@ def _resized(shape: Sequence[Any], axes: int) -> list[Any]:
 
 def _trial(network: nn.Module, channels: int, least: int) -> tuple[int, torch.Tensor]:
     """The smallest image that passes, and what becomes of it."""
-    failure = ""
+    failure, weights = "", [parameter.ndim - 2 for parameter in network.parameters()]
+    # An encoder of two axes takes volumes, too, slice by slice.
+    flat = max(weights, default=3) == 2
     for size in (least, *(size for size in _SIZES if size > least)):
-        for axes in (3, 2):
+        for axes in (2,) if flat else (3, 2):
             try:
                 with torch.no_grad():
                     return size, network(torch.zeros(1, channels, *[size] * axes))

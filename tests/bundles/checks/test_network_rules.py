@@ -46,7 +46,7 @@ def test_what_is_around_it_counts_too(overrides: Callable[..., dict]) -> None:
             {"grid": [2, 2, 1], "num_permutations": 25},
             "at most 24 permutations of 4 patches, found size 25",
         ),
-        ("rotation3d", {"crop_size": [24, 24, 20], "classes": 10}, "axis 2: expected a cube for 10 rotations"),
+        ("rotation3d", {"crop_size": [24, 24, 20], "rotations": 10}, "axis 2: expected a cube for 10 rotations"),
     ],
 )
 def test_sizes_that_do_not_fit_are_told_by_axis(
