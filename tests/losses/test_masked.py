@@ -61,6 +61,7 @@ def test_half_precision_is_computed_in_single() -> None:
         (LOGITS, LABEL[0], r"found \(12, 5\) and \(4,\)"),
         (LOGITS, LABEL + 5, "labels from 0 to 4, or -100, found"),
         (LOGITS, torch.full((12,), -1), "found -1"),
+        (LOGITS, torch.full((12,), 5), "found 5"),
     ],
 )
 def test_what_does_not_fit(logits: torch.Tensor, label: torch.Tensor, words: str) -> None:
@@ -71,3 +72,24 @@ def test_what_does_not_fit(logits: torch.Tensor, label: torch.Tensor, words: str
 def test_no_share() -> None:
     with pytest.raises(ValueError, match="label_smoothing"):
         MaskedCrossEntropyLoss(1.0)
+
+
+def test_one_row_that_counts() -> None:
+    label = torch.full((12,), -100)
+    label[5] = 3
+    assert MaskedCrossEntropyLoss()(LOGITS, label).item() == pytest.approx(by_hand(LOGITS[5:6], label[5:6]), rel=1e-12)
+
+
+def test_rows_of_another_process_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the loss of one process with the rows of both; the gradient is doubled, for DDP halves it."""
+    other = torch.tensor([7.0, 6.0], dtype=torch.float64)  # the sum of its losses, and how many rows
+    monkeypatch.setattr("medvol.losses.masked.all_sum", lambda own: own + other)
+    monkeypatch.setattr("medvol.losses.masked.world_size", lambda: 2)
+    logits = LOGITS.clone().requires_grad_()
+    loss = MaskedCrossEntropyLoss()(logits, LABEL)
+    loss.backward()
+    total = 10 * by_hand(LOGITS, LABEL)
+    assert loss.item() == pytest.approx((total + 7) / 16, rel=1e-12)
+    alone = LOGITS.clone().requires_grad_()
+    (torch.nn.functional.cross_entropy(alone, LABEL.flatten(), reduction="sum") * 2 / 16).backward()
+    torch.testing.assert_close(logits.grad, alone.grad)

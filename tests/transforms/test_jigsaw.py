@@ -103,3 +103,28 @@ def test_images_of_other_length_are_refused() -> None:
     sample = {**patches(4), "other": torch.zeros(5, 1, 2)}
     with pytest.raises(ValueError, match="expected 4 patches under 'other'"):
         RandJigsawd(["image", "other"], permutation_set(4, 12))(sample)
+
+
+def test_images_of_a_sample_are_shuffled_alike() -> None:
+    plain = patches(4)
+    task = RandJigsawd(["image", "other", "absent"], permutation_set(4, 12), allow_missing_keys=True)
+    sample = task.set_random_state(0)({**plain, "other": 2 * plain["image"]})
+    assert torch.equal(sample["other"], 2 * sample["image"])
+    with pytest.raises(KeyError, match="absent"):
+        RandJigsawd(["image", "absent"], permutation_set(4, 12))(plain)
+
+
+def test_as_many_puzzles_as_permutations() -> None:
+    rows = permutation_set(4, 12)
+    sample = RandJigsawd("image", rows, puzzles=12).set_random_state(0)(patches(4))
+    assert sorted(sample["label"].tolist()) == list(range(12))
+    assert sample["pretext"]["class"] == sample["label"].tolist()
+    assert sample["pretext"]["orders"] == rows[sample["label"].numpy()].tolist()
+
+
+def test_the_threshold_is_inclusive() -> None:
+    plain = patches(4)
+    plain["foreground"] = torch.tensor([0.25, 1, 1, 1])
+    for threshold, counted in ((0.25, True), (0.26, False)):
+        label = RandJigsawd("image", permutation_set(4, 12), threshold=threshold)(plain)["label"]
+        assert bool((label >= 0).all()) is counted

@@ -48,6 +48,21 @@ def test_names_are_the_steps_from_the_center(grid: tuple[int, ...]) -> None:
     for (_, query), name in zip(center_pairs(grid).tolist(), names, strict=True):
         steps = np.subtract(np.unravel_index(query, grid), np.unravel_index(center, grid))
         assert [int(step) for step in name.split(",")] == steps.tolist()
+    assert location_names((3, 3))[:4] == ["-1,-1", "-1,0", "-1,+1", "0,-1"]
+
+
+def test_the_smallest_grid_and_the_limits_of_queries() -> None:
+    assert center_of((3,)) == 1
+    for queries in (1, 2):
+        label = RandRelativeLocationd("image", (3,), queries=queries)(patches((3,)))["label"]
+        assert (label >= 0).sum() == queries
+
+
+def test_an_absent_image_is_missed_unless_told_otherwise() -> None:
+    sample = patches((3, 3))
+    with pytest.raises(KeyError, match="other"):
+        RandRelativeLocationd(["image", "other"], (3, 3))(sample)
+    RandRelativeLocationd(["image", "other"], (3, 3), allow_missing_keys=True)(sample)
 
 
 def test_the_label_belongs_to_the_patch_that_was_cut_there() -> None:
@@ -106,7 +121,7 @@ def test_the_record_says_what_is_asked() -> None:
     assert record["roles"][4] == record["names"][4] == "center"
     assert record["roles"][0] == "not asked"
     assert record["roles"][5] == "query"
-    assert record["names"][5] == "4"
+    assert record["names"] == ["0", "1", "2", "3", "center", "4", "5", "6", "7"]
 
 
 @pytest.mark.parametrize(("grid", "axis"), [((2, 3, 3), 0), ((3, 4, 3), 1), ((3, 3, 2), 2), ((3, 4), 1)])
@@ -122,7 +137,7 @@ def test_an_even_grid_is_refused_by_its_axis(grid: tuple[int, ...], axis: int) -
         (lambda: RandRelativeLocationd("image", (1, 1, 1)), "more than one patch"),
         (lambda: RandRelativeLocationd("image", (3, 3), queries=9), "queries from 1 to 8"),
         (lambda: RandRelativeLocationd("image", (3, 3), queries=0), "queries from 1 to 8"),
-        (lambda: RandRelativeLocationd("image", (3, 3))(patches((3, 3, 3))), "expected 9 patches.*found 27"),
+        (lambda: RandRelativeLocationd("image", (3, 3))(patches((3, 3, 3))), "9 patches under 'image'.*found 27"),
     ],
 )
 def test_refusals(build: object, words: str) -> None:

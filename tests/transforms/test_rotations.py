@@ -152,3 +152,37 @@ def test_more_views_than_classes() -> None:
         RandRotationsd("image", 4)({"image": noise((6, 5, 1), 0)})
     with pytest.raises(ValueError, match="at least 1 view"):
         RandRotationsd("image", 0)
+
+
+def test_the_record_names_the_turns() -> None:
+    sample = RandRotationsd("image", 24, classes=24).set_random_state(0)({"image": noise((3, 3, 3), 0)})
+    names = dict(zip(sample["label"].tolist(), sample["pretext"]["names"], strict=True))
+    assert sample["pretext"]["class"] == sample["label"].tolist()
+    assert [names[label] for label in (0, 1, 3, 5, 7)] == [
+        "not turned",
+        "90° axis 2",
+        "270° axis 2",
+        "180° axis 1",
+        "90° axis 0",
+    ]
+    assert names[10] == "90° axis 2, 90° axis 1"
+    assert len(set(names.values())) == 24
+    assert "crop" not in sample["pretext"]
+
+
+def test_images_of_a_sample_are_turned_alike() -> None:
+    image = noise((4, 4, 4), 0)
+    task = RandRotationsd(["image", "other", "absent"], 3, allow_missing_keys=True).set_random_state(0)
+    sample = task({"image": image, "other": 2 * image})
+    assert torch.equal(sample["other"], 2 * sample["image"])
+    with pytest.raises(KeyError, match="absent"):
+        RandRotationsd(["image", "absent"], 3)({"image": image})
+    assert RandRotationsd("image")({"image": image})["image"].shape == (4, 1, 4, 4, 4)
+
+
+def test_the_threshold_is_inclusive() -> None:
+    for foreground, counted in ((0.25, True), (0.24, False)):
+        sample = {"image": noise((1, 3, 3, 3), 0)[0][None], "foreground": torch.tensor([foreground])}
+        sample = RandRotationsd("image", 2, threshold=0.25)(sample)
+        assert bool((sample["label"] >= 0).all()) is counted
+        assert sample["foreground"].tolist() == pytest.approx([foreground] * 2)

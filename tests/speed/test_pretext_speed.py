@@ -1,0 +1,116 @@
+"""Pretext tasks against the copies and the training steps that they feed. Cutting is in test_patches_speed.py."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from chains import Task
+from torch import Tensor
+
+from medvol.transforms.rotations import RandRotationsd, rotate, rotation_classes
+
+pytestmark = pytest.mark.speed
+CHAINS = {  # what stands between the cached volume and the batch
+    "rpl3d": ["RandPatchGridd", "RandRelativeLocationd", "RandPatchIntensityd"],
+    "jigsaw3d": ["RandPatchGridd", "RandJigsawd", "RandPatchIntensityd"],
+    "rotation3d": ["RandPatchGridd", "RandRotationsd", "RandPatchIntensityd", "RandPatchBlurd"],
+    "exemplar3d": ["RandViewsd", "RandPatchBlurd", "RandPatchIntensityd"],
+}
+
+
+@pytest.fixture(autouse=True)
+def one_core():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def fastest_copy(image: Tensor, rotation: tuple) -> Callable[[np.ndarray], object]:
+    """Of several ways to copy a volume, its axes in another order, into an array, the one that is fastest here.
+
+    That of torch leaves out the mirroring that belongs to a turn, which it could not do without a second copy.
+    """
+    source = image.numpy()
+    turned = rotate(source, rotation)
+    # the axis of the source that each axis of the turned volume runs along
+    order = [[abs(s) for s in source.strides].index(abs(stride)) for stride in turned.strides]
+    candidates = [
+        lambda out: np.copyto(out, turned),
+        lambda out: np.copyto(out, np.ascontiguousarray(turned)),
+        lambda out: torch.from_numpy(out).copy_(image.permute(order)),
+    ]
+    out, times = np.empty(turned.shape, turned.dtype), []
+    for copy in candidates:
+        rounds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            copy(out)
+            rounds.append(time.perf_counter() - start)
+        times.append(min(rounds))
+    return candidates[int(np.argmin(times))]
+
+
+def test_rotations_against_transposing_copies(in_turns: Callable, capsys: pytest.CaptureFixture) -> None:
+    image = torch.rand(2, 128, 128, 128)[:1]
+    copies = [fastest_copy(image, rotation) for rotation in rotation_classes((128, 128, 128))]
+    task = RandRotationsd("image", views=10)
+
+    def plain() -> None:
+        for out, copy in zip(np.empty((10, 1, 128, 128, 128), np.float32), copies, strict=True):
+            copy(out)
+
+    ours, theirs = in_turns(lambda: task({"image": image}), plain, rounds=7)
+    with capsys.disabled():
+        print(f"\nten rotations of 128^3: {ours * 1e3:.0f} ms, {ours / theirs:.2f} x the fastest transposing copies")
+    assert ours / theirs <= 1.5
+
+
+@pytest.mark.parametrize("bundle", CHAINS)
+def test_a_sample_against_its_share_of_a_step(bundle: str, capsys: pytest.CaptureFixture) -> None:
+    task = Task(bundle, channels=4)
+    chain = [part for part in task.transform().transforms if type(part).__name__ in CHAINS[bundle]]
+    last = [part for part in task.transform().transforms if type(part).__name__ in ("DeleteItemsd", "CopyItemsd")]
+    assert [type(part).__name__ for part in chain] == CHAINS[bundle]
+    mask = torch.ones(1, 88, 105, 90, dtype=torch.bool)
+    volume = {"image": torch.rand(4, 88, 105, 90), "mask": mask, "patient": 1, "label": 0}
+
+    def sample(patient: int = 1) -> tuple[dict, list[float]]:
+        data, seconds = {**volume, "patient": patient}, []
+        for part in chain:
+            start = time.perf_counter()
+            data = part(data)
+            seconds.append(time.perf_counter() - start)
+        for part in last:
+            data = part(data)
+        return data, seconds
+
+    size = 2
+    inputs, label = task.batch([sample(patient)[0] for patient in range(size)])
+    network, loss = task.part("network"), task.part("loss")
+    optimizer = task.part("optimizer")
+
+    def step() -> None:
+        optimizer.zero_grad()
+        loss(network(*inputs), label).backward()
+        optimizer.step()
+
+    parts, steps = [], []
+    for turn in range(5):
+        drawn = sample()[1]
+        start = time.perf_counter()
+        step()
+        if turn:
+            parts.append(drawn)
+            steps.append((time.perf_counter() - start) / size)
+    each = [statistics.median(column) for column in zip(*parts, strict=True)]
+    share = sum(each) / statistics.median(steps)
+    with capsys.disabled():
+        names = ", ".join(f"{name} {s * 1e3:.1f}" for name, s in zip(CHAINS[bundle], each, strict=True))
+        print(f"\n{bundle}: {names} ms, {share:.1%} of a step of {statistics.median(steps) * 1e3:.0f} ms a sample")
+    assert share <= 0.1
