@@ -36,8 +36,8 @@ class RandRotationsd(RandomizableTransform, MapTransform):
             all turned alike.
         views: turned copies per crop, V, of different classes.
         classes: number of classes; None takes what the crop's shape allows. A cube has 10, or all 24 of its rotations;
-            a crop that is square in its plane (axes 0 and 1) has 6; any crop with three axes has 4, half turns alone;
-            4 on a square is also the turns in the plane; a slice that is not square has 2.
+            a crop with two equal sides has 6, any other 4, half turns alone; 4 on a crop that is square in its plane
+            (axes 0 and 1) are the turns in the plane. A slice has 4, or 2 where it is not square.
         foreground_key: ``(1,)`` fraction of foreground in the crop, if there is one; repeated for every copy.
         threshold: least fraction of foreground; the labels of emptier crops are -100.
         label_key: where the classes ``(V,)``, int64, are stored.
