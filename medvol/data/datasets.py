@@ -202,6 +202,9 @@ def stream_loader(
 def collate_stream(samples: Sequence[Any]) -> dict[str, Any]:
     """Stack samples into a batch, without the key ``pretext`` and without keys that hold None.
 
+    Annotations that no transform has read stay out, too: of partly labelled data only some samples have them, and a
+    pretext task needs none.
+
     Args:
         samples: dicts, or lists of dicts where a transform makes several of one item.
 
@@ -213,7 +216,7 @@ def collate_stream(samples: Sequence[Any]) -> dict[str, Any]:
         {'patient': tensor([3, 4])}
     """
     flat = [one for sample in samples for one in (sample if isinstance(sample, list) else [sample])]
-    kept = [{k: v for k, v in sample.items() if v is not None and k != "pretext"} for sample in flat]
+    kept = [{k: v for k, v in sample.items() if v is not None and not _is_unread(k, v)} for sample in flat]
     for sample in kept:
         different = sorted(set(sample) ^ set(kept[0]))
         if different:
@@ -222,6 +225,11 @@ def collate_stream(samples: Sequence[Any]) -> dict[str, Any]:
                 "item a value, or delete the key with DeleteItemsd"
             )
     return list_data_collate(kept)
+
+
+def _is_unread(key: str, value: Any) -> bool:
+    """Say whether a value is a record, or an annotation as a manifest states it: a file or files, words, a table."""
+    return key == "pretext" or (key in ("label", "targets") and isinstance(value, (str, list, tuple, Mapping)))
 
 
 def _groups(dataset: Dataset, key: str) -> list[Any]:

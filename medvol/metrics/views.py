@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from medvol.distributed import gather
+
 __all__ = ["ViewRetrieval"]
 
 
@@ -12,7 +14,7 @@ class ViewRetrieval:
     """Whether the nearest other view is of the same image, and how far embeddings are spread.
 
     A monitor for networks that return embeddings ``(B, V, F)`` of views, with patients ``(B,)`` as label. Candidates
-    are the views of the batch of this process; views of another image of the same patient are neither right nor wrong
+    are the views of the batch of all processes; views of another image of the same patient are neither right nor wrong
     and are left out.
 
     - ``top1``: share of views whose nearest candidate is of the same image; ``chance``: what guessing gives. Of t
@@ -56,8 +58,9 @@ class ViewRetrieval:
                 f"this monitor takes embeddings (B, V, F) and patients (B,); found {found} and {patients}; it goes "
                 "with networks such as medvol.networks.Projector"
             )
+        output, label = gather(output.detach()), None if label is None else gather(label.flatten())
         count, views = output.shape[:2]
-        codes = output.detach().double().flatten(0, 1)
+        codes = output.double().flatten(0, 1)
         image = torch.arange(count, device=codes.device).repeat_interleave(views)
         patient = image if label is None else label.to(codes.device).flatten().repeat_interleave(views)
         own = (image[:, None] == image) & ~torch.eye(len(image), dtype=torch.bool, device=codes.device)

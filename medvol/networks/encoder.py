@@ -101,7 +101,8 @@ class Encoder(nn.Module):
 
         Args:
             x: images ``(B, in_channels, *spatial)``. An encoder of two axes takes volumes, too, slice by slice:
-                ``(B, in_channels, X, Y, Z)``, also with Z = 1. Its maps then keep the axis Z.
+                ``(B, in_channels, X, Y, Z)``, in training with Z = 1 only: views that were not folded into the batch
+                have as many axes. Its maps then keep the axis Z.
             mask: visible voxels, ``(B, 1, *spatial)`` or anything that broadcasts to it, 1 = visible, 0 = hidden;
                 only with ``sparse=True``. Hidden voxels of the maps are zero. None: dense.
 
@@ -111,7 +112,7 @@ class Encoder(nn.Module):
         Raises:
             ValueError: when ``x`` has other axes or channels, or the mask is not usable.
         """
-        if self.spatial_dims == 2 and x.ndim == 5:
+        if self.spatial_dims == 2 and x.ndim == 5 and (x.shape[-1] == 1 or not self.training):
             slices = self.pyramid(_as_slices(x), None if mask is None else _as_slices(mask))
             return [found.unflatten(0, (len(x), x.shape[-1])).movedim(1, -1) for found in slices]
         self._check_image(x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -67,4 +68,6 @@ class Projector(nn.Module):
                 f"{tuple(views.shape)}; cut them with RandViewsd and match spatial_dims"
             )
         embeddings = self.head(self.embed(views))
+        # at least single precision: directions are compared, and autocast would round them
+        embeddings = embeddings.to(torch.promote_types(embeddings.dtype, torch.float32))
         return functional.normalize(embeddings, dim=-1) if self.normalize else embeddings

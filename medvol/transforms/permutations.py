@@ -13,6 +13,7 @@ __all__ = ["hamming_distances", "permutation_set"]
 
 _SELECTIONS = ("auto", "algebraic", "greedy", "random")
 _ALL_UP_TO = 9  # patches of which every permutation is a candidate: 9! = 362,880
+_MANY = 200  # permutations, above which not all of 9! are candidates
 _POOL = 20_000  # candidates of the greedy choice where there are more
 
 
@@ -25,8 +26,9 @@ def permutation_set(num_patches: int | Sequence[int], size: int, selection: str 
 
     "algebraic": the maps ``x -> a x + b`` over the field with N elements, ``a != 0``. Two of them agree in one place at
     most, so the N (N - 1) permutations have the lowest distance N - 1; N must be a power of a prime (27: 702
-    permutations, 9: 72, 8: 56, 4: 12). "greedy": one after another the candidate farthest from those chosen, by the
-    lowest distance and then by the mean; candidates are all N! for N up to 9, else a random pool. "random": different
+    permutations, 9: 72, 8: 56, 4: 12). "greedy": one after
+    another the candidate farthest from those chosen, by the lowest distance and then by the mean; candidates are all N!
+    for N up to 9 and up to 200 permutations, else a random pool. "random": different
     ones, drawn uniformly. "auto": algebraic where it has enough, else greedy.
 
     Args:
@@ -139,6 +141,8 @@ def _greedy(count: int, size: int, seed: int) -> np.ndarray:
     draw = np.random.RandomState(seed)
     if count <= _ALL_UP_TO:
         pool = np.array(list(itertools.permutations(range(count))), dtype=np.int8)
+        if size > _MANY:  # each step looks at all candidates
+            pool = pool[draw.permutation(len(pool))[: max(_POOL, 4 * size)]]
     else:
         # by sorting noise: half the time of shuffling row by row
         pool = draw.rand(max(_POOL, 4 * size), count).argsort(axis=1).astype(np.int16)

@@ -77,11 +77,7 @@ class RandRotationsd(RandomizableTransform, MapTransform):
 
     def randomize(self, count: int) -> None:
         """Draw different classes out of ``count`` for all views."""
-        if self.views > count:
-            raise ValueError(
-                f"expected at most {count} views, one for each rotation that keeps the crop's shape, found "
-                f"{self.views}; lower views"
-            )
+        _check_views(self.views, count)
         self.drawn = self.R.permutation(count)[: self.views]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -170,14 +166,32 @@ def rotation_classes(shape: Sequence[int], classes: int | None = None) -> tuple[
     return sets[classes]
 
 
-def num_rotations(shape: Sequence[int], classes: int | None = None) -> int:
+def num_rotations(shape: Sequence[int], classes: int | None = None, views: int = 1) -> int:
     """Return the number of classes for a crop, as :func:`rotation_classes` lists them.
+
+    Args:
+        shape: of the crop.
+        classes: how many are wanted; None takes all about a single axis.
+        views: turned copies of different classes that are to be made of a crop.
+
+    Raises:
+        ValueError: if the shape does not allow that number of classes, or there are fewer than views.
 
     Example:
         >>> num_rotations([48, 48, 48])
         10
     """
-    return len(rotation_classes(shape, classes))
+    count = len(rotation_classes(shape, classes))
+    _check_views(views, count)
+    return count
+
+
+def _check_views(views: int, count: int) -> None:
+    if views > count:
+        raise ValueError(
+            f"expected at most {count} views, one for each rotation that keeps the crop's shape, found {views}; lower "
+            "views"
+        )
 
 
 def rotate(image: np.ndarray, rotation: Rotation) -> np.ndarray:

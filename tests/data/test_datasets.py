@@ -457,3 +457,14 @@ def test_items_that_cannot_be_kept_apart_are_refused(tmp_path):
         stream_loader(data, 2, seed=0, apart="patient")
     with pytest.raises(ValueError, match="found 'patient', and no items with keys"):
         stream_loader(StreamDataset([torch.zeros(1)], Compose([]), 0, tmp_path), 2, seed=0, apart="patient")
+
+
+def test_annotations_that_no_transform_has_read_are_no_part_of_a_batch() -> None:
+    """Of partly labelled data some samples name a file, and a pretext task needs none."""
+    named = {"image": torch.zeros(1, 2), "label": "a.nii.gz", "targets": {"grade": "mild"}, "patient": 0}
+    plain = {"image": torch.zeros(1, 2), "patient": 1}
+    assert sorted(collate_stream([named, plain, {**plain, "label": ["b.nii.gz"]}])) == ["image", "patient"]
+    read = {**plain, "label": torch.ones(1)}
+    assert collate_stream([read, read])["label"].shape == (2, 1)
+    with pytest.raises(ValueError, match="label is missing in some"):
+        collate_stream([read, plain])

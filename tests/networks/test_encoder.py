@@ -101,7 +101,7 @@ def test_a_volume_of_one_slice():
 def test_an_encoder_of_two_axes_takes_volumes_slice_by_slice():
     torch.manual_seed(0)
     net = UNet(2, in_channels=2, out_channels=1, channels=(4, 8), strides=(2,), norm=("group", {"num_groups": 1}))
-    encoder = Encoder(net, sparse=True)
+    encoder = Encoder(net, sparse=True).eval()
     volume, mask = torch.rand(3, 2, 12, 10, 5), torch.rand(3, 1, 12, 10, 5) > 0.3
     for hidden in (None, mask):
         maps = encoder.pyramid(volume, hidden)
@@ -109,7 +109,9 @@ def test_an_encoder_of_two_axes_takes_volumes_slice_by_slice():
             alone = encoder.pyramid(volume[..., depth], None if hidden is None else hidden[..., depth])
             for found, want in zip(maps, alone, strict=True):
                 torch.testing.assert_close(found[..., depth], want)
-    assert encoder(volume[..., :1]).shape == (3, 8, 6, 5, 1)
+    assert encoder.train()(volume[..., :1]).shape == (3, 8, 6, 5, 1)
+    with pytest.raises(ValueError, match="fold views or patches into the batch first"):
+        encoder(volume)  # perhaps views, which must not pass for slices
 
 
 def test_each_patch_is_encoded_alone():

@@ -13,6 +13,14 @@ from medvol.transforms.intensity import RandPatchIntensityd
 from medvol.transforms.views import RandViewsd
 
 
+def test_embeddings_are_normalized_in_single_precision(tiny_encoder) -> None:
+    network = Projector(tiny_encoder(), embedding=6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        embeddings = network(torch.rand(2, 2, 1, 8, 8, 8))
+    assert embeddings.dtype == torch.float32
+    assert (embeddings.norm(dim=-1) - 1).abs().max() < 1e-6
+
+
 def test_every_view_goes_through_the_same_network(tiny_encoder):
     torch.manual_seed(0)
     network = Projector(tiny_encoder(3, 2), embedding=6, hidden=5).double()

@@ -150,6 +150,8 @@ def test_shapes_that_do_not_allow_the_classes(shape: tuple[int, ...], classes: i
 def test_more_views_than_classes() -> None:
     with pytest.raises(ValueError, match=r"at most 2 views.*found 4; lower views"):
         RandRotationsd("image", 4)({"image": noise((6, 5, 1), 0)})
+    with pytest.raises(ValueError, match=r"at most 2 views.*found 3"):
+        num_rotations((6, 5, 1), None, views=3)
     with pytest.raises(ValueError, match="at least 1 view"):
         RandRotationsd("image", 0)
 

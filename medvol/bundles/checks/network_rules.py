@@ -34,11 +34,14 @@ def network_rule(opened: OpenBundle) -> Iterator[Problem]:
 
 
 def preprocessing_rule(opened: OpenBundle) -> Iterator[Problem]:
-    """The transforms of the training can be built: grids, crops and classes fit each other."""
+    """The transforms and the loss of the training can be built: grids, crops and classes fit each other."""
     train = opened.config.get("train")
     chain = train.get("preprocessing") if isinstance(train, dict) else None
     if isinstance(chain, dict) and not any(component_problems({"preprocessing": chain})):
         yield from build_problems(side_parser(opened.config), "train::preprocessing")
+    loss = opened.config.get("loss")
+    if isinstance(loss, dict) and not any(component_problems({"loss": loss})):
+        yield from build_problems(side_parser(opened.config), "loss")
 
 
 def build_problems(parser: ConfigParser, key: str) -> Iterator[Problem]:

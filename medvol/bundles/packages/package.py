@@ -60,14 +60,14 @@ def package_members(
 
 def _configs(folder: Path, values: Mapping[str, Any], metadata: Mapping[str, Any] | None) -> dict[str, bytes | Path]:
     """The configs by their two names in the package, as files of their own instead of links."""
-    names = [*_CONFIGS, *_ALSO, *sorted(path.name for path in folder.glob("args_*.json"))]
+    names = [*_CONFIGS, *_ALSO, *sorted(path.name for path in folder.glob("*args_*.json"))]
     texts: dict[str, str] = {}
     for name in names:
         if name in _ALSO and not (folder / name).exists():
             continue
         text = _text(folder, name)
         own = {"weights": OWN_WEIGHTS} if name in ("inference.json", *_ALSO) else {}
-        texts[name] = fitted_config(text, {**values, **own}) if not name.startswith("args_") else text
+        texts[name] = fitted_config(text, {**values, **own}) if "args_" not in name else text
     meta = _text(folder, "metadata.json")
     texts["metadata.json"] = meta if metadata is None else json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
     texts["logging.conf"] = _text(folder, "logging.conf")

@@ -58,6 +58,12 @@ def test_sizes_that_do_not_fit_are_told_by_axis(
     assert list(preprocessing_rule(open_bundle(bundle, overrides=overrides(bundle)))) == []
 
 
+def test_a_loss_that_cannot_be_built(overrides: Callable[..., dict]) -> None:
+    (problem,) = preprocessing_rule(open_bundle("exemplar3d", overrides=overrides("exemplar3d", temperature=0)))
+    assert problem.expected == "settings that 'loss' can be built from"
+    assert "temperature must be positive" in problem.found
+
+
 def test_one_cause_is_told_once(overrides: Callable[..., dict], trained: dict) -> None:
     weights = str(trained["cpc3d"] / "model.pt")
     opened = open_bundle("unet_brats", overrides=overrides("unet_brats", filters=[8], pretrained=weights))

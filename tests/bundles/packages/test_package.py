@@ -40,7 +40,7 @@ def test_a_package_holds_what_a_bundle_is_and_nothing_else(bundle: Path, trained
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
         (bundle / name).write_text("secret")
     (bundle / "patients.json").write_text('{"patient": "secret"}')
-    args = [file.name for file in (ROOT / "cpc3d").glob("args_*.json")]  # one for each study that takes it
+    args = [file.name for file in (ROOT / "cpc3d").glob("*args_*.json")]  # one for each study that takes it
     twice = [*args, "inference.json", "logging.conf", "metadata.json", "train.json"]
     assert sorted(members(bundle, trained)) == sorted(
         ["LICENSE", "README.md", "docs/README.md", "models/model.pt", "models/passport.json", *twice]
