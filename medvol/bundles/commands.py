@@ -181,7 +181,7 @@ def _audit(chosen: argparse.Namespace) -> int:
     )  # fmt: skip
     write_json(found.as_dict(), chosen.json)
     print(found.text())
-    return 0 if found.ok else 1
+    return found.exit_code
 
 
 def _embed(chosen: argparse.Namespace) -> int:

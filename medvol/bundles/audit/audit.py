@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from .draws import LEARNING, Draw, FewPatientsError, fixture_draws, own_draws
 from .fixtures import chosen_fixtures
 from .guessing import FEWEST, Table, best_by_group, chance_of, guess
 from .matching import match
+from .puzzles import guess_orders, listed_permutations
 from .questions import SENTENCES, Rows, find_question, question_rows
 from .report import Finding, Report
 from .task import Task, find_task
@@ -81,13 +82,13 @@ def audit(
     names = _checked(fixture, data, without, samples, seed)
     opened = _opened(bundle, config, overrides, seed, data is not None)
     task = find_task(opened, without, full_size or data is not None)
-    question, findings = "", []
+    findings: list[Finding] = []
     for name in names:
         report(f"{name}: drawing and guessing ...")
         with on_the_side():
-            question, finding = _audit_images(opened, task, name, samples, seed)
-        findings.append(finding)
-    return Report(opened.name, SENTENCES[question], findings, without, seed, task.notes)
+            findings += _audit_images(opened, task, name, samples, seed)
+    sentences = " And ".join(dict.fromkeys(SENTENCES[finding.question] for finding in findings))
+    return Report(opened.name, sentences, findings, without, seed, task.notes)
 
 
 def _checked(fixture: str | None, data: str | None, without: Sequence[str], samples: int, seed: int) -> tuple[str, ...]:
@@ -120,7 +121,7 @@ def _opened(
     return opened
 
 
-def _audit_images(opened: OpenBundle, task: Task, name: str, samples: int, seed: int) -> tuple[str, Finding]:
+def _audit_images(opened: OpenBundle, task: Task, name: str, samples: int, seed: int) -> list[Finding]:
     def draws(testing: bool, **ways: int) -> Iterator[Draw]:
         if name == OWN:
             return _safe(own_draws(opened.parser, seed, testing), opened)
@@ -132,16 +133,20 @@ def _audit_images(opened: OpenBundle, task: Task, name: str, samples: int, seed:
     scale = float(first[1]["image"].float().square().mean().sqrt()) or 1.0
     if question == "match":
         apart = _apart(draws(True, turns=1), task.batch_size)
-        table = _table(apart, question, task, scale, samples, FEWEST * task.batch_size)
-        answer, chance = match(table.features, table.units, task.batch_size)
-        return question, Finding(name, question, chance, [answer], has_bar=False)
+        table = _table(apart, question, task, scale, samples, whole=task.batch_size)
+        answer, chance = match(table.features, table.draws, task.batch_size, table.units)
+        return [Finding(name, question, chance, [answer], has_bar=False)]
     train = _table(chain([first], learning), question, task, scale, samples, LEARNING)
     test = _table(draws(True), question, task, scale, samples, FEWEST)
     answers, chance = guess(train, test, seed), chance_of(train, test)
-    finding = Finding(name, question, chance, answers, has_bar=name != OWN)
-    if finding.is_shortcut or name == OWN:
-        finding = replace(finding, groups=best_by_group(train, test))
-    return question, finding
+    found = [Finding(name, question, chance, answers, has_bar=name != OWN)]
+    permutations = listed_permutations(opened.parser) if first[1]["pretext"].get("permutation") else None
+    if question == "cell" and permutations is not None:
+        orders = guess_orders(train, test, permutations, seed)
+        found.append(Finding(name, "order", 1 / len(permutations), [orders], {}, name != OWN, len(test.labels)))
+    if name == OWN or any(finding.is_shortcut for finding in found):
+        found[0] = replace(found[0], groups=best_by_group(train, test))
+    return found
 
 
 def _safe(draws: Iterator[Draw], opened: OpenBundle) -> Iterator[Draw]:
@@ -160,31 +165,34 @@ def _safe(draws: Iterator[Draw], opened: OpenBundle) -> Iterator[Draw]:
 
 
 def _apart(draws: Iterator[Draw], batch_size: int) -> Iterator[Draw]:
-    """Leave out draws so that a batch has no volume or patient twice, and number the others."""
+    """Leave out draws so that a batch has no volume or patient twice."""
     recent: deque[int] = deque(maxlen=batch_size - 1)
-    kept = count()
     for unit, sample in draws:
         if unit not in recent:
             recent.append(unit)
-            yield next(kept), sample
+            yield unit, sample
 
 
-def _table(draws: Iterator[Draw], question: str, task: Task, scale: float, samples: int, fewest: int = FEWEST) -> Table:
-    """Collect rows until there are enough, of enough volumes; volumes are taken whole."""
+def _table(
+    draws: Iterator[Draw], question: str, task: Task, scale: float, samples: int, fewest: int = FEWEST, whole: int = 1
+) -> Table:
+    """Collect rows until there are enough, of enough volumes, all of a draw and ``whole`` draws at a time."""
     found: list[Rows] = []
     units: list[int] = []
+    numbers: list[int] = []
     idle = 0
-    while len(units) < samples or len(set(units)) < fewest:
+    while len(units) < samples or len(set(units)) < fewest or len(found) % whole:
         unit, sample = next(draws)
         rows = question_rows(sample, question, task.threshold, scale)
-        helps = len(rows.labels) and (len(units) < samples or unit not in units)
+        helps = len(rows.labels) and (len(units) < samples or unit not in units or len(found) % whole)
         idle = 0 if helps else idle + 1
         if idle == _PATIENCE:
             raise ValueError(
                 f"samples of {fewest} volumes must hold patches with enough foreground; found none in {_PATIENCE} "
                 "draws; correct the mask, or lower the least fraction of foreground"
             )
-        found.append(rows)
         units += [unit] * len(rows.labels)
-    features = np.concatenate([rows.features for rows in found])
-    return Table(features, np.concatenate([rows.labels for rows in found]), np.array(units), found[0].columns)
+        numbers += [len(found)] * len(rows.labels)
+        found.append(rows)
+    features, labels = (np.concatenate([getattr(rows, part) for rows in found]) for part in ("features", "labels"))
+    return Table(features, labels, np.array(units), found[0].columns, np.array(numbers))

@@ -22,10 +22,10 @@ def crude_statistics(views: Tensor) -> Tensor:
     """Describe patches or views by numbers that need no idea of anatomy.
 
     Per channel, and averaged over the channels where there are several: mean, standard deviation, least and largest
-    value (``level``); quantiles and a histogram (``distribution``); shares of zeros and of voxels that equal their
-    neighbor along each axis (``constant``); mean and standard deviation of each face (``faces``); slope and curvature
-    along each axis (``slope``); gradient energy along each axis and Laplacian energy, over the variance
-    (``sharpness``). Axes of one voxel have no faces, slopes or gradients.
+    value (``level``); quantiles and a histogram (``distribution``), of the same 1,024 voxels of each where there are
+    more; shares of zeros and of voxels that equal their neighbor along each axis (``constant``); mean and standard
+    deviation of each face (``faces``); slope and curvature along each axis (``slope``); gradient energy along each axis
+    and Laplacian energy, over the variance (``sharpness``). Axes of one voxel have no faces, slopes or gradients.
 
     Args:
         views: ``(V, C, *spatial)``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,17 @@ from sklearn.preprocessing import StandardScaler
 from ..embedding.neighbors import hits_interval
 from .crude import GROUPS
 
-__all__ = ["CLASSIFIERS", "FEWEST", "Answer", "Table", "best_by_group", "chance_of", "guess", "share_interval"]
+__all__ = [
+    "CLASSIFIERS",
+    "FEWEST",
+    "Answer",
+    "Table",
+    "best_by_group",
+    "chance_of",
+    "guess",
+    "log_chances",
+    "share_interval",
+]
 
 FEWEST = 10
 """Volumes or patients that an interval needs."""
@@ -25,6 +35,8 @@ FEWEST = 10
 CLASSIFIERS = ("logistic regression", "random forest")
 
 _TREES = 100
+
+_LEAST = 1e-6  # chance of an answer that was never seen in learning
 
 _ROUNDING = 1e-5  # a statistic that varies less, where images have a scale of 1, is what 32 bits leave of a constant
 
@@ -38,12 +50,15 @@ class Table:
         labels: ``(n,)`` right answers, whole numbers.
         units: ``(n,)`` number of the volume or patient of each row: rows of one of them depend on each other.
         columns: kind of statistic of each feature, ``F`` words.
+        draws: ``(n,)`` number of the sample that each row is of, samples of one volume having different ones; needed
+            where whole samples are asked.
     """
 
     features: np.ndarray
     labels: np.ndarray
     units: np.ndarray
     columns: Sequence[str]
+    draws: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def of(self, group: str) -> Table:
         """Return the statistics of one kind only."""
@@ -58,7 +73,7 @@ class Answer:
     Attributes:
         way: the classifier.
         right: share of right answers, 0 to 1.
-        low: lower end of the 95 % interval.
+        low: lower end of the 95 % interval; below it lies the true share with a probability of 2.5 % at most.
         high: upper end; above it lies the true share with a probability of 2.5 % at most.
         samples: answers that were scored.
         units: volumes or patients that they are of.
@@ -76,7 +91,7 @@ class Answer:
         return asdict(self)
 
 
-def share_interval(hits: np.ndarray, units: np.ndarray) -> tuple[float, float]:
+def share_interval(hits: np.ndarray, units: np.ndarray, asked: np.ndarray | None = None) -> tuple[float, float]:
     """Return the 95 % interval of a share of hits among rows that depend on each other within a unit.
 
     Wilson's interval with the effective number of rows, as in :func:`medvol.bundles.embedding.neighbors.agreement`.
@@ -86,6 +101,7 @@ def share_interval(hits: np.ndarray, units: np.ndarray) -> tuple[float, float]:
     Args:
         hits: ``(n,)``, 1 for right and 0 for wrong.
         units: ``(n,)``, the volume or patient of each row; at least 10 different ones.
+        asked: ``(n,)``, the volume or patient that each row was compared with, where it is another than its own.
 
     Raises:
         ValueError: there are fewer than 10 units.
@@ -95,12 +111,11 @@ def share_interval(hits: np.ndarray, units: np.ndarray) -> tuple[float, float]:
         >>> round(low, 2), round(high, 2)
         (0.4, 0.6)
     """
-    units = np.unique(units, return_inverse=True)[1]
-    low, high = hits_interval(np.asarray(hits, float), units, units, is_number=False)
-    if low is None or high is None:
-        raise ValueError(
-            f"an interval needs samples of at least {FEWEST} volumes; found {units.max() + 1}; draw from more volumes"
-        )
+    found = len(np.unique(units))
+    if found < FEWEST:
+        raise ValueError(f"an interval needs samples of at least {FEWEST} volumes; found {found}; draw from more")
+    numbers = np.unique(np.concatenate([units, units if asked is None else asked]), return_inverse=True)[1]
+    low, high = hits_interval(np.asarray(hits, float), *numbers.reshape(2, -1), is_number=False)
     return low, high
 
 
@@ -165,6 +180,25 @@ def best_by_group(train: Table, test: Table) -> Mapping[str, float]:
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
+def log_chances(train: Table, test: Table, count: int) -> np.ndarray:
+    """Return how likely logistic regression takes each answer to be.
+
+    Args:
+        train: of the volumes to learn from.
+        test: of other volumes, ``n`` rows.
+        count: of answers, numbered from 0.
+
+    Returns:
+        ``(n, count)`` natural logarithms.
+    """
+    kept = _varying(train.features)
+    chances = np.full((len(test.labels), count), _LEAST)
+    if kept.any() and len(np.unique(train.labels)) > 1:
+        model = _fitted(_regression(), train.features[:, kept], train.labels)
+        chances[:, model.classes_] += model.predict_proba(test.features[:, kept])
+    return np.log(chances)
+
+
 def _regression() -> Any:
     # Strongly regularized: there are about as many statistics as samples of a class.
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.02, max_iter=100, tol=1e-3))
@@ -173,9 +207,13 @@ def _regression() -> Any:
 def _answers(model: Any, known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
     if len(np.unique(labels)) < 2 or not known.shape[1]:
         return np.full(len(asked), np.bincount(labels).argmax())
+    return _fitted(model, known, labels).predict(asked)
+
+
+def _fitted(model: Any, known: np.ndarray, labels: np.ndarray) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the last digit of a crude guess does not matter
-        return model.fit(known, labels).predict(asked)
+        return model.fit(known, labels)
 
 
 def _varying(features: np.ndarray) -> np.ndarray:

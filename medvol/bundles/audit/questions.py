@@ -18,7 +18,8 @@ __all__ = ["SENTENCES", "Rows", "find_question", "question_rows"]
 SENTENCES = {
     "cell": "which cell of the grid does a patch come from?",
     "relation": "where does a patch lie, as seen from the central one?",
-    "class": "which class is a view?",
+    "order": "in which of the listed orders do the patches of a puzzle stand?",
+    "class": "which class has this view, such as how it was turned?",
     "match": "which views are of one image?",
 }
 """Question by name, in words."""
@@ -48,7 +49,7 @@ def find_question(sample: Mapping[str, Any]) -> str:
         sample: as the network gets it, with the record ``pretext``.
 
     Returns:
-        One of ``SENTENCES``: ``cell`` for a grid of patches, ``relation`` if there is a label for all of them but the
+        A key of ``SENTENCES``: ``cell`` for a grid of patches, ``relation`` if there is a label for all of them but the
         central one, ``class`` for one label per view, ``match`` for several views without labels of their own.
 
     Raises:
