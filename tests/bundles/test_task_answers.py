@@ -1,12 +1,14 @@
 """What the bundles' transforms show the network is what their labels say: worked out from the voxels alone.
 
-tests/slow/test_mutants.py shows that each oracle of tests/fixtures/oracles.py finds the defects that it is made for.
+The quicker oracles on some bundles. tests/slow/test_mutants.py runs all of them on all bundles, and shows that each
+finds the defects that it is made for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import loss_oracles
 import oracles
 import pytest
 
@@ -22,6 +24,13 @@ import pytest
         (oracles.cut, "cpc2d"),
         (oracles.views, "exemplar3d"),
         (oracles.views, "exemplar2d"),
+        (oracles.permutations, "jigsaw3d"),
+        (oracles.permutations, "jigsaw2d"),
+        (oracles.projector, "exemplar2d"),
+        (loss_oracles.cross_entropy, ""),
+        (loss_oracles.info_nce, ""),
+        (loss_oracles.ntxent, ""),
+        (loss_oracles.triplet, ""),
     ],
     ids=lambda v: getattr(v, "__name__", v),
 )

@@ -81,6 +81,10 @@ EXEMPLAR = ("exemplar3d", "exemplar2d")
 CLASSIFIED = (*RPL, *JIGSAW, *ROTATION)
 NORMALIZED = (*PATCHED, *ROTATION)
 
+# not what the oracles say of shapes
+WRONG_WAY, WRONG_ORDER = r"label: -?\d+ for the direction", r"label: -?\d+ for permutation"
+WRONG_SCORES = "scores: .* from those of sets"
+
 ORACLES = [
     (oracles.cut, PATCHED),
     (oracles.location, RPL),
@@ -105,7 +109,9 @@ MUTANTS = [
     Mutant("exemplar with a head for each role", oracles.projector, "embedding: not that of one shared head",
            projection.Projector, "forward",
            (("self.head(self.embed(views))",
-             "self.head(self.embed(views) * views.new_tensor([1.0, -1.0])[:, None])"),),
+             "torch.stack([head(self.embed(views[:, role : role + 1]))[:, 0] for role, head in enumerate([self.head, "
+             "nn.Sequential(nn.ReLU(), nn.Linear(self.head[1].in_features, self.head[1].out_features)).to(views)])], 1)"
+             ),),
            EXEMPLAR),
     Mutant("rotation class left unturned", oracles.rotation, "picture: one turn is class",
            rotations, "_allowed", (("return tuple(found)", "return (*found[:-1], ())"),), ROTATION),
@@ -126,7 +132,7 @@ MUTANTS = [
            (("self.R.randint(a, b + 1, size=count)", "np.full(count, a)"),), PATCHED),
     Mutant("jitter never to the end", oracles.cut, "jitter: moves by", patches.RandPatchGridd, "_draw",
            (("self.R.randint(a, b + 1, size=count)", "self.R.randint(a, b, size=count)"),), PATCHED),
-    Mutant("normalization over all patches", oracles.normalization, "normalization:", intensity, "_standardize",
+    Mutant("normalization over all patches", oracles.normalization, "normalization: a", intensity, "_standardize",
            (("x = x - x.mean(dim=-1, keepdim=True)", "x = x - x.mean(dim=(0, -1), keepdim=True)"),
             ("torch.linalg.vector_norm(x, dim=-1, keepdim=True) / x.shape[-1] ** 0.5",
              "x.square().mean(dim=(0, -1), keepdim=True).sqrt().expand(len(x), -1, 1)")), NORMALIZED),
@@ -136,19 +142,19 @@ MUTANTS = [
            (("self.boxes.append(self._draw_box(frame, mask))",
              "self.boxes.append(self.boxes[0] if self.boxes else self._draw_box(frame, mask))"),), EXEMPLAR),
     # labels
-    Mutant("location shifted by one", oracles.location, "label:", location.RandRelativeLocationd, "__call__",
+    Mutant("location shifted by one", oracles.location, WRONG_WAY, location.RandRelativeLocationd, "__call__",
            (("torch.as_tensor(self._kept)", "torch.as_tensor((self._kept + 1) % (self.count - 1))"),), RPL),
-    Mutant("center counted as a class", oracles.location, "label:", location.RandRelativeLocationd, "__call__",
+    Mutant("center counted as a class", oracles.location, WRONG_WAY, location.RandRelativeLocationd, "__call__",
            (("torch.as_tensor(self._kept)", "torch.as_tensor(queries[self._kept] % (self.count - 1))"),), RPL),
-    Mutant("pairs from the first patch, not the center", oracles.location, "label:",
+    Mutant("pairs from the first patch, not the center", oracles.location, WRONG_WAY,
            location, "center_of", (("(math.prod(grid) - 1) // 2", "0"),), RPL),
-    Mutant("puzzle shifted by one", oracles.puzzle, "label:", jigsaw.RandJigsawd, "_label",
+    Mutant("puzzle shifted by one", oracles.puzzle, WRONG_ORDER, jigsaw.RandJigsawd, "_label",
            (("self.classes if tissue.all()", "(self.classes + 1) % len(self.permutations) if tissue.all()"),), JIGSAW),
-    Mutant("permutation not applied", oracles.puzzle, "order: no listed permutation|label:",
+    Mutant("permutation not applied", oracles.puzzle, f"order: no listed permutation|{WRONG_ORDER}",
            jigsaw.RandJigsawd, "__call__", (("torch.as_tensor(d[key])[first]", "torch.as_tensor(d[key])"),), JIGSAW),
-    Mutant("permutation inverted", oracles.puzzle, "order: no listed permutation|label:",
+    Mutant("permutation inverted", oracles.puzzle, f"order: no listed permutation|{WRONG_ORDER}",
            jigsaw.RandJigsawd, "__call__", (("d[key])[first]", "d[key])[torch.argsort(first)]"),), JIGSAW),
-    Mutant("order of the grid, not of the image", oracles.puzzle, "order:",
+    Mutant("order of the grid, not of the image", oracles.puzzle, "order: the image is not the first puzzle",
            jigsaw.RandJigsawd, "__call__", (("where[self.drawn]", "self.drawn"),), JIGSAW),
     Mutant("turn shifted by one", oracles.rotation, "turn: class", rotations.RandRotationsd, "__call__",
            (("label = torch.as_tensor(self.drawn)", "label = torch.as_tensor((self.drawn + 1) % len(rotations))"),),
@@ -174,15 +180,16 @@ MUTANTS = [
            CPC),
     Mutant("codes of another volume are right", oracles.context, "positive: of volume", cpc.CPC, "_answers",
            (("self.targets + first, -100", "self.targets + first.flip(0), -100"),), CPC),
-    Mutant("scores set by set, not sample by sample", oracles.classifier, "scores:", sets.SetClassifier, "forward",
+    Mutant("scores set by set, not sample by sample", oracles.classifier, WRONG_SCORES, sets.SetClassifier, "forward",
            (("logits = self.head(chosen.reshape(-1, self.set_size * embeddings.shape[2]))",
              "logits = self.head(chosen.reshape(len(image), -1, self.set_size * embeddings.shape[2]).transpose(0, 1)"
              ".flatten(0, 1))"),), CLASSIFIED),
-    Mutant("scores of places transposed", oracles.places_head, "scores:", sets.SetClassifier, "forward",
+    Mutant("scores of places transposed", oracles.places_head, "scores: a class of one place",
+           sets.SetClassifier, "forward",
            (("return logits.reshape(-1, self.num_classes)",
              "return logits.reshape(-1, self.num_classes, self.set_size).transpose(1, 2).flatten(0, 1)"),),
            ("jigsaw2d",)),
-    Mutant("a head for each set", oracles.classifier, "scores:", sets.SetClassifier, "forward",
+    Mutant("a head for each set", oracles.classifier, WRONG_SCORES, sets.SetClassifier, "forward",
            (("chosen.reshape(-1, self.set_size * embeddings.shape[2])",
              "torch.stack([c.roll(r % sets.shape[1]) for r, c in enumerate("
              "chosen.reshape(-1, self.set_size * embeddings.shape[2]))])"),), CLASSIFIED),

@@ -12,10 +12,12 @@ import torch
 from chains import Task
 from torch import Tensor
 
+from medvol.engines.precision import as_float32, autocast_dtype, forward_precision
 from medvol.transforms.rotations import RandRotationsd, rotate, rotation_classes
 
 pytestmark = pytest.mark.speed
 CHAINS = {  # what stands between the cached volume and the batch
+    "cpc3d": ["RandPatchGridd", "RandPatchIntensityd"],
     "rpl3d": ["RandPatchGridd", "RandRelativeLocationd", "RandPatchIntensityd"],
     "jigsaw3d": ["RandPatchGridd", "RandJigsawd", "RandPatchIntensityd"],
     "rotation3d": ["RandPatchGridd", "RandRotationsd", "RandPatchIntensityd", "RandPatchBlurd"],
@@ -73,6 +75,7 @@ def test_rotations_against_transposing_copies(in_turns: Callable, capsys: pytest
 
 @pytest.mark.parametrize("bundle", CHAINS)
 def test_a_sample_against_its_share_of_a_step(bundle: str, capsys: pytest.CaptureFixture) -> None:
+    """In the precision of the bundle, so that what is prepared is compared with steps as they are here."""
     task = Task(bundle, channels=4)
     chain = [part for part in task.transform().transforms if type(part).__name__ in CHAINS[bundle]]
     last = [part for part in task.transform().transforms if type(part).__name__ in ("DeleteItemsd", "CopyItemsd")]
@@ -95,9 +98,14 @@ def test_a_sample_against_its_share_of_a_step(bundle: str, capsys: pytest.Captur
     network, loss = task.part("network"), task.part("loss")
     optimizer = task.part("optimizer")
 
+    device = torch.device("cpu")
+    precision = autocast_dtype(task.part("precision"), device)
+
     def step() -> None:
         optimizer.zero_grad()
-        loss(network(*inputs), label).backward()
+        with forward_precision(device, precision):
+            output = network(*inputs)
+        loss(as_float32(output), label).backward()
         optimizer.step()
 
     parts, steps = [], []
@@ -109,8 +117,10 @@ def test_a_sample_against_its_share_of_a_step(bundle: str, capsys: pytest.Captur
             parts.append(drawn)
             steps.append((time.perf_counter() - start) / size)
     each = [statistics.median(column) for column in zip(*parts, strict=True)]
-    share = sum(each) / statistics.median(steps)
+    one = statistics.median(steps)
+    share = sum(each) / one
     with capsys.disabled():
         names = ", ".join(f"{name} {s * 1e3:.1f}" for name, s in zip(CHAINS[bundle], each, strict=True))
-        print(f"\n{bundle}: {names} ms, {share:.1%} of a step of {statistics.median(steps) * 1e3:.0f} ms a sample")
+        kind = precision or "float32"
+        print(f"\n{bundle}: {names} ms, {share:.1%} of a step of {one * 1e3:.0f} ms a sample in {kind}")
     assert share <= 0.1
