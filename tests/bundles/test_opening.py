@@ -39,7 +39,7 @@ def test_an_unknown_bundle(given: str, found: str) -> None:
 
 
 def test_an_unknown_config() -> None:
-    with pytest.raises(FileNotFoundError, match=r"args_hippocampus.json, .*inference.json, train.json"):
+    with pytest.raises(FileNotFoundError, match=r"args_hippocampus.json, .*inference.json, .*train.json"):
         open_bundle("cpc3d", "evaluate.json")
 
 
