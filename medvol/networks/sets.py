@@ -68,6 +68,7 @@ class SetClassifier(nn.Module):
             )
         self.set_size = set_size or (1 if fixed is None else fixed.shape[1])
         self.num_classes, self.per_place = num_classes, per_place
+        self.needed = 1 if fixed is None else int(fixed.max()) + 1  # patches that a sample must have
         self.register_buffer("sets", fixed, persistent=False)
         self.patches = PatchEncoder(encoder, embedding, allow_batch_norm)
         outputs = num_classes * self.set_size if per_place else num_classes
@@ -95,6 +96,7 @@ class SetClassifier(nn.Module):
     def _sets(self, embeddings: Tensor, order: Tensor | None) -> Tensor:
         """Return patch indices ``(B, S, L)``."""
         batch, count = embeddings.shape[:2]
+        given = order
         if order is None and self.sets is not None:
             order = self.sets.expand(batch, -1, -1)
         elif order is None:
@@ -109,9 +111,10 @@ class SetClassifier(nn.Module):
                 f"expected sets ({batch}, S, {self.set_size}), found {tuple(order.shape)}; use one grid in the "
                 "transforms and the network"
             )
-        if int(order.max()) >= count:
+        # Sets that are fixed are known to the constructor; looking into others would hold up a GPU at every step.
+        if order.shape[2] > count or (given is None and self.needed > count):
             raise ValueError(
-                f"expected at least {int(order.max()) + 1} patches, found {count}; use one grid in the transforms and "
-                "the network"
+                f"expected at least {max(order.shape[2], self.needed)} patches, found {count}; use one grid in the "
+                "transforms and the network"
             )
         return order.to(embeddings.device)

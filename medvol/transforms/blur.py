@@ -92,11 +92,15 @@ class RandPatchBlurd(RandomizableTransform, MapTransform):
 
 def _blurred(view: Tensor, sigma: float) -> Tensor:
     """Filter a view ``(C, *spatial)`` along every axis longer than one."""
+    # what the filter makes of every unit line: column i is where voxel i goes; most views have one length for all axes
+    matrices = {
+        size: torch.from_numpy(gaussian_filter1d(np.eye(size), sigma, axis=0, mode="mirror")).to(view.dtype)
+        for size in set(view.shape[1:])
+    }
     for axis in range(1, view.ndim):
         size = view.shape[axis]
         if size > 1:
-            # what the filter makes of every unit line: column i is where voxel i goes
-            matrix = torch.from_numpy(gaussian_filter1d(np.eye(size), sigma, axis=0, mode="mirror")).to(view.dtype)
+            matrix = matrices[size]
             after = view.shape[axis + 1 :].numel()
             lines = view.reshape(-1, size, after)
             # one product of large matrices instead of one with every single line
