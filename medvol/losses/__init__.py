@@ -3,6 +3,7 @@
 from .infonce import InfoNCELoss
 from .masked import MaskedCrossEntropyLoss
 from .ntxent import NTXentLoss
+from .restoration import RestorationLoss
 from .supervision import ClassificationLoss, SegmentationLoss
 from .triplet import TripletLoss
 
@@ -11,6 +12,7 @@ __all__ = [
     "InfoNCELoss",
     "MaskedCrossEntropyLoss",
     "NTXentLoss",
+    "RestorationLoss",
     "SegmentationLoss",
     "TripletLoss",
 ]

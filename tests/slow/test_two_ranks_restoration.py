@@ -1,0 +1,91 @@
+"""Two processes compute the loss and the monitor of restorations that one process with both batches computes."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from medvol import distributed
+from medvol.losses.restoration import RestorationLoss
+from medvol.metrics.restoration import RestorationError
+from medvol.transforms.masking import RandBlockMaskd
+
+pytestmark = pytest.mark.slow
+
+WORLD, BATCH = 2, 2
+OPTIONS = {"l2": (), "l1": ("l1",), "sigmoid": ("l2", "sigmoid")}
+
+
+def samples() -> list[dict]:
+    """Masks of different size, in which a different number of voxels count: in one sample none does."""
+    images = torch.rand(WORLD * BATCH, 2, 8, 4, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    face = torch.zeros(1, 8, 4, 6)
+    face[:, :3] = 1
+    made = []
+    for number, image in enumerate(images):
+        task = RandBlockMaskd("image", 2, [0.3, 0.9], exclude_key="face").set_random_state(number)
+        made.append(task({"image": image, "face": torch.ones_like(face) if number == 1 else face * (number > 1)}))
+    return made
+
+
+def found(chosen: slice) -> dict:
+    """For each kind of loss its value and the gradient as DDP averages it; and what the monitor says."""
+    batch = {key: torch.stack([sample[key] for sample in samples()[chosen]]) for key in ("image", "mask", "label")}
+    result = {}
+    for masked in (True, False):
+        for nothing in (False, True):  # the first process has nothing that counts
+            label = batch["label"].clone()
+            if nothing and chosen.start in (0, None):
+                label[:BATCH] = math.nan
+            for name, options in OPTIONS.items():
+                torch.manual_seed(0)
+                network = torch.nn.Conv3d(2, 2, 3, padding=1).double()
+                restored = network(batch["image"] * (1 - batch["mask"]))
+                output = (restored, batch["mask"]) if masked else restored
+                loss = RestorationLoss(*options)(output, label)
+                loss.backward()
+                gradients = [distributed.all_sum(p.grad) / distributed.world_size() for p in network.parameters()]
+                monitor = RestorationError(*options[1:])
+                monitor.update(output, label)
+                values = torch.tensor(list(monitor.compute().values()), dtype=torch.float64)
+                result[f"{name} {masked} {nothing}"] = [loss.detach(), values, *gradients]
+    return result
+
+
+def one_process(folder: str, rank: int) -> None:
+    """Run one of two processes and save what it found."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
+    torch.save(found(slice(rank * BATCH, (rank + 1) * BATCH)), f"{folder}/{rank}.pt")
+    distributed.barrier()
+    distributed.finalize()
+
+
+def test_two_processes_equal_one(tmp_path):
+    # started by path: what pytest names this module is not importable in a new process
+    command = [sys.executable, __file__, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    started = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(WORLD)]
+    try:
+        assert [process.wait(timeout=300) for process in started] == [0] * WORLD
+    finally:
+        for process in started:
+            process.kill()
+    alone = found(slice(None))
+    assert len(alone) == 12
+    for rank in range(WORLD):
+        seen = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+        for name, expected in alone.items():
+            for mine, whole in zip(seen[name], expected, strict=True):
+                assert whole.isfinite().all(), name
+                assert float((mine - whole).abs().max()) < 1e-12, name
+
+
+if __name__ == "__main__":
+    one_process(sys.argv[1], int(sys.argv[2]))
