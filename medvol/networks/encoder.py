@@ -33,8 +33,8 @@ class Encoder(nn.Module):
 
     Args:
         network: a network of the encoder table: MONAI ``UNet``, ``BasicUNet``, ``DynUNet``, ``SegResNet``,
-            ``SegResNetDS``, ``SwinUNETR``, ``FlexibleUNet``, ``ResNet``, ``DenseNet`` in 2D and 3D, or a class given to
-            ``register_encoder``.
+            ``SegResNetDS``, ``SwinUNETR``, ``UNETR``, ``ViT`` (one map, without class token), ``FlexibleUNet``,
+            ``ResNet``, ``DenseNet`` in 2D and 3D, or a class given to ``register_encoder``.
         until: name of the last stage to run and to keep (see ``stage_names``); None keeps all.
         output: what ``forward`` returns: "last", the coarsest map as one tensor, or "pyramid", a tuple of all maps.
         sparse: accept a mask of visible voxels.
@@ -46,6 +46,7 @@ class Encoder(nn.Module):
         channels: channels of every map, finest first.
         strides: downsampling of every map against the input, non-decreasing; an int, or a tuple with one int per axis
             where the axes differ.
+        network_name: class of the library network.
 
     Raises:
         ValueError: when the network is not in the table, ``until`` is no stage of it, ``output`` is unknown, or
@@ -72,6 +73,7 @@ class Encoder(nn.Module):
             raise ValueError(f"output expects 'last' or 'pyramid', found {output!r}; choose one of the two.")
         stages = _cut(find_stages(network), until)
         self.output = output
+        self.network_name: str = network.network_name if isinstance(network, Encoder) else type(network).__name__
         self._stages: tuple[Stage, ...] = tuple(stages)
         self._inputs = tuple(path for path in input_paths(network) if _inside(path, stages))
         # the names that a file of the whole network may hold besides (transfer accepts exactly these)
@@ -110,12 +112,14 @@ class Encoder(nn.Module):
             One tensor ``(B, channels[i], *spatial / strides[i])`` per stage.
 
         Raises:
-            ValueError: when ``x`` has other axes or channels, or the mask is not usable.
+            ValueError: when ``x`` has other axes or channels, or another size than a transformer has positions for, or
+                the mask is not usable.
         """
         if self.spatial_dims == 2 and x.ndim == 5 and (x.shape[-1] == 1 or not self.training):
             slices = self.pyramid(_as_slices(x), None if mask is None else _as_slices(mask))
             return [found.unflatten(0, (len(x), x.shape[-1])).movedim(1, -1) for found in slices]
         self._check_image(x)
+        size = x.shape[2:]
         with self.masked(mask, x):
             maps = []
             for stage in self._stages:
@@ -123,7 +127,8 @@ class Encoder(nn.Module):
                 for path in stage.modules:
                     x = self.get_submodule(path)(x)
                 x = x if mask is None else self._holder.hide(x)
-                maps.append(x if stage.emit is None else stage.emit(x))
+                found = x if stage.emit is None else stage.emit(x)
+                maps.append(found if stage.tokens is None else stage.tokens.to_map(found, size))
         return maps
 
     @contextmanager
@@ -154,6 +159,8 @@ class Encoder(nn.Module):
                 f"this encoder expects images (B, {self.in_channels}, {axes}), found shape {tuple(x.shape)}; fold "
                 "views or patches into the batch first, and build the network with as many channels as the image has."
             )
+        for tokens in (stage.tokens for stage in self._stages if stage.tokens is not None):
+            tokens.of(x.shape[2:])
 
     def _adopt(self, network: nn.Module) -> None:
         for path in (path for stage in self._stages for path in stage.modules):

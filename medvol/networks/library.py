@@ -21,6 +21,7 @@ from monai.networks.nets.swin_unetr import SwinUNETR
 from monai.networks.nets.unet import UNet
 from torch import nn
 
+from . import vision_transformers as vision_transformers  # noqa: PLC0414  (its rows)
 from .registry import EncoderRow, Stage, register_encoder
 
 __all__: list[str] = []

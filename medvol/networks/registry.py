@@ -15,6 +15,8 @@ from difflib import get_close_matches
 import torch
 from torch import nn
 
+from .token_grid import TokenGrid
+
 __all__ = [
     "EncoderRow",
     "Stage",
@@ -41,6 +43,8 @@ class Stage:
         emit: what the network does to the running tensor before it hands the map out (``SwinUNETR`` normalizes it); the
             running tensor itself goes on unchanged. A function of a module, so that an Encoder can be pickled.
         contiguous: make the running tensor contiguous first, as the network's own forward does.
+        tokens: where the running tensor is a sequence of tokens ``(B, N, C)``, their grid, onto which the map is put;
+            None where it is a map.
     """
 
     modules: tuple[str, ...]
@@ -48,6 +52,7 @@ class Stage:
     stride: int | tuple[int, ...] = 1
     emit: Callable[[torch.Tensor], torch.Tensor] | None = None
     contiguous: bool = False
+    tokens: TokenGrid | None = None
 
     @property
     def name(self) -> str:

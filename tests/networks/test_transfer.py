@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from monai.networks.nets import BasicUNet, DynUNet, FlexibleUNet, SegResNet, SwinUNETR, UNet
+from monai.networks.nets import UNETR, BasicUNet, DynUNet, FlexibleUNet, SegResNet, SwinUNETR, UNet, ViT
 from torch import nn
 
 from medvol.networks import Encoder, encoder_keys, load_pretrained, output_keys
@@ -28,6 +28,8 @@ BUILDERS = {
     "unet_plain": lambda c, k, s: torch.manual_seed(s) and UNet(2, c, k, (4, 8), (2,)),
     "basic": lambda c, k, s: torch.manual_seed(s) and BasicUNet(2, c, k, (4, 4, 4, 4, 4, 4), norm="batch"),
     "segresnet": lambda c, k, s: torch.manual_seed(s) and SegResNet(2, 8, c, k, blocks_down=(1, 1), blocks_up=(1,)),
+    "unetr": lambda c, k, s: torch.manual_seed(s) and UNETR(c, k, 16, 4, 8, 8, 2, spatial_dims=2),
+    "vit": lambda c, k, s: torch.manual_seed(s) and ViT(c, 16, 8, 8, 8, 2, 2, classification=True, num_classes=k),
 }
 
 

@@ -1,0 +1,153 @@
+"""Defects put into masked transformers, one at a time: the oracle of each must pass without it and fail with it.
+
+Among them is the transposed mask that a widely used implementation has: tokens flattened in one order, the mask in
+another. It shows on no cube of tokens of equal axes by the loss alone; the oracles' grids have no equal axes.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import transformer_oracles as oracles
+
+from medvol.networks import masked_vit, simmim, token_grid
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A defect: edits of a function's source, each found exactly once; which oracles must find it, and saying what."""
+
+    name: str
+    checks: tuple[Callable[[str], None], ...]
+    words: str
+    owner: Any
+    function: str
+    edits: tuple[tuple[str, str], ...]
+    cases: tuple[str, ...] = oracles.CASES
+
+    def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        original = inspect.getattr_static(self.owner, self.function)
+        source = textwrap.dedent(inspect.getsource(original))
+        for old, new in self.edits:
+            assert source.count(old) == 1, f"{self.name}: {old!r} is in {self.function} {source.count(old)} times"
+            source = source.replace(old, new)
+        made: dict[str, Any] = {}
+        code = compile(f"from __future__ import annotations\n{source}", f"<{self.name}>", "exec")
+        exec(code, vars(inspect.getmodule(original)), made)
+        monkeypatch.setattr(self.owner, self.function, made[self.function])
+        for name, module in list(sys.modules.items()):  # also where it was imported by its name
+            if name.startswith("medvol") and vars(module).get(self.function) is original:
+                monkeypatch.setattr(module, self.function, made[self.function])
+
+
+READ, COUNTED, MADE = "region: .*hidden voxels are read", "region: the loss counts", "reconstruction: off by"
+REGION = (oracles.regions, oracles.unread)
+LOOPS = (oracles.reconstruction,)
+MASKED, SIMMIM, WINDOWS = masked_vit.MaskedViT, simmim.SimMIM, ("simmim", "swin")
+
+MUTANTS = [
+    # the mask
+    Mutant("mask transposed on its way to the tokens", REGION, READ, MASKED, "_restore",
+           (("_visible(hidden.flatten(1))", "_visible(hidden.transpose(1, 3).flatten(1))"),), ("masked",)),
+    Mutant("mask transposed on its way to the tokens", REGION, READ, SIMMIM, "_restore",
+           (("self.token_size).unsqueeze(1)",
+             "self.token_size).transpose(1, -1).reshape(len(mask), 1, *[n // s for n, s in "
+             "zip(image.shape[2:], self.token_size)])"),), WINDOWS),
+    Mutant("mask transposed on its way to the loss", (oracles.regions,), COUNTED, MASKED, "forward",
+           (("return self._restore(image, mask), mask",
+             "return self._restore(image, mask), mask.transpose(2, 3).reshape(mask.shape)"),), ("masked",)),
+    Mutant("mask transposed on its way to the loss", (oracles.regions,), COUNTED, SIMMIM, "forward",
+           (("return self._restore(image, mask), mask",
+             "return self._restore(image, mask), mask.transpose(2, 3).reshape(mask.shape)"),), WINDOWS),
+    Mutant("complement hidden", REGION, READ, token_grid, "hidden_tokens",
+           (("hidden = hidden == 1", "hidden = hidden == 0"),), ("masked", *WINDOWS)),
+    Mutant("complement given to the loss", (oracles.regions,), COUNTED, SIMMIM, "forward",
+           (("return self._restore(image, mask), mask", "return self._restore(image, mask), 1 - mask"),), WINDOWS),
+    Mutant("mask redrawn inside", REGION, READ, MASKED, "_restore",
+           (("_visible(hidden.flatten(1))", "_visible(hidden.flatten(1)[:, torch.randperm(hidden[0].numel())])"),),
+           ("masked",)),
+    Mutant("mask redrawn inside", REGION, READ, SIMMIM, "_restore",
+           (("self.token_size).unsqueeze(1)",
+             "self.token_size).flatten(1)[:, torch.randperm(math.prod(image.shape[2:]) // math.prod(self.token_size))]"
+             ".reshape(len(mask), 1, *[n // s for n, s in zip(image.shape[2:], self.token_size)])"),), WINDOWS),
+    Mutant("mask of the first sample for all", REGION, READ, MASKED, "_restore",
+           (("_visible(hidden.flatten(1))", "_visible(hidden[:1].expand_as(hidden).flatten(1))"),), ("masked",)),
+    # what enters
+    Mutant("all tokens encoded", REGION, READ, MASKED, "_encode",
+           (("    return chosen", "    return chosen + tokens.mean(1, keepdim=True)"),), ("masked",)),
+    Mutant("hidden tokens not replaced", REGION, READ, SIMMIM, "_restore",
+           (("torch.where(hidden, token.to(embedded.dtype), embedded)",
+             "torch.where(hidden, embedded + token.to(embedded.dtype), embedded)"),), WINDOWS),
+    Mutant("replaced after the positions", LOOPS, MADE, SIMMIM, "_restore",
+           (("token.to(embedded.dtype)",
+             "token.to(embedded.dtype) - self.encoder.patch_embedding.position_embeddings.transpose(1, 2)"
+             ".reshape(embedded[:1].shape)"),), ("simmim",)),
+    Mutant("hook left behind", (oracles.aftermath,), "aftermath:", SIMMIM, "_restore",
+           (("hook.remove()", "pass"),), WINDOWS),
+    # places
+    Mutant("positions not gathered with their tokens", LOOPS, MADE, MASKED, "_encode",
+           (("for path in self._blocks:",
+             "positions = self.encoder.patch_embedding.position_embeddings\n"
+             "    chosen = chosen - positions[0][visible] + positions[:, : visible.shape[1]]\n"
+             "    for path in self._blocks:"),), ("masked",)),
+    Mutant("positions left out of the decoder", LOOPS, MADE, MASKED, "_fill",
+           (("return sequence + grid_positions(grid, narrow.shape[2]).to(narrow)", "return sequence"),), ("masked",)),
+    Mutant("positions of the decoder transposed", LOOPS, MADE, MASKED, "_fill",
+           (("grid_positions(grid,", "grid_positions(tuple(grid)[::-1],"),), ("masked",)),
+    Mutant("token added twice", LOOPS, MADE, MASKED, "_fill",
+           (("return sequence +", "return sequence + self.token +"),), ("masked",)),
+    Mutant("features put first, not at their places", LOOPS, MADE, MASKED, "_fill",
+           (("empty.scatter(1, visible.unsqueeze(2).expand_as(narrow), narrow)",
+             "torch.cat([narrow, empty[:, narrow.shape[1] :]], 1)"),), ("masked",)),
+    Mutant("last norm left out", LOOPS, MADE, MASKED, "_encode",
+           (("in self._blocks:", "in self._blocks[:-1]:"),), ("masked",)),
+    Mutant("tokens put on the grid in another order", LOOPS, MADE, token_grid.TokenGrid, "to_map",
+           (("tokens.transpose(1, 2).unflatten(2, self.of(spatial))",
+             "tokens.transpose(1, 2).unflatten(2, self.of(spatial)[::-1]).transpose(2, -1)"),)),
+    Mutant("voxels of a token in another order", (oracles.voxels, oracles.reconstruction), "voxels:|reconstruction:",
+           token_grid, "to_voxels",
+           (("split = maps.unflatten(1, (-1, *size))",
+             "split = maps.unflatten(1, (-1, *size[::-1])).transpose(2, 1 + axes)"),)),
+    Mutant("channel of a voxel last", (oracles.voxels, oracles.reconstruction), "voxels:|reconstruction:",
+           token_grid, "to_voxels",
+           (("split = maps.unflatten(1, (-1, *size))", "split = maps.unflatten(1, (*size, -1)).movedim(axes + 1, 1)"),
+            )),
+    Mutant("grid and voxels exchanged", (oracles.voxels, oracles.reconstruction), "voxels:|reconstruction:",
+           token_grid, "to_voxels", (("(2 + axes + n, 2 + n)", "(2 + n, 2 + axes + n)"),)),
+]  # fmt: skip
+
+CHECKS = [
+    (check, case)
+    for case, checks in {
+        "masked": (oracles.regions, oracles.unread, oracles.reconstruction, oracles.voxels),
+        "simmim": (oracles.regions, oracles.unread, oracles.reconstruction, oracles.voxels, oracles.aftermath),
+        "swin": (oracles.regions, oracles.unread, oracles.aftermath),
+    }.items()
+    for check in checks
+]
+
+
+@pytest.mark.parametrize(("check", "case"), CHECKS, ids=lambda v: getattr(v, "__name__", v))
+def test_the_oracle_passes(check: Callable[[str], None], case: str) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "check", "case"),
+    [(mutant, check, case) for mutant in MUTANTS for check in mutant.checks for case in mutant.cases],
+    ids=lambda v: getattr(v, "name", getattr(v, "__name__", v)),
+)
+def test_the_oracle_finds_the_defect(
+    mutant: Mutant, check: Callable[[str], None], case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant.apply(monkeypatch)
+    with pytest.raises(AssertionError, match=mutant.words):
+        check(case)
