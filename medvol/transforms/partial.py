@@ -17,7 +17,7 @@ from monai.transforms import (
 )
 from monai.utils import fall_back_tuple
 
-__all__ = ["RandReadCropByPosNegLabeld", "RandReadCropd", "is_chunked", "with_whole"]
+__all__ = ["RandForegroundCropd", "RandReadCropByPosNegLabeld", "RandReadCropd", "is_chunked", "with_whole"]
 
 
 def is_chunked(value: Any) -> bool:
@@ -190,3 +190,38 @@ class RandReadCropByPosNegLabeld(RandCropByPosNegLabeld):
         lazily = self.lazy if lazy is None else lazy
         parts = set() if lazily else set(self.keys) - {self.label_key, self.image_key}
         return super().__call__(with_whole(data, tuple(parts)), lazy)
+
+
+class RandForegroundCropd(RandReadCropByPosNegLabeld):
+    """Crop once around a random voxel of the foreground, as far as the volume allows; returns one sample, not a list.
+
+    So it can stand twice in a chain, for a volume and for its partner. In a volume without foreground the crop lies
+    anywhere.
+
+    Args:
+        keys: images ``(C, *spatial)``.
+        foreground_key: where the mask ``(1, *spatial)`` stands; a voxel other than 0 is foreground.
+        spatial_size: voxels of the crop per axis.
+        allow_missing_keys: skip absent images instead of failing.
+
+    Raises:
+        ValueError: as in MONAI: an image smaller than the crop.
+
+    Example:
+        >>> sample = {"image": torch.rand(1, 6, 6, 6), "mask": torch.ones(1, 6, 6, 6)}
+        >>> RandForegroundCropd("image", "mask", (2, 2, 2))(sample)["image"].shape
+        torch.Size([1, 2, 2, 2])
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        foreground_key: str,
+        spatial_size: Sequence[int] | int,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, foreground_key, spatial_size, pos=1, neg=0, allow_missing_keys=allow_missing_keys)
+
+    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:  # type: ignore[override]
+        """Return the sample with all images cut at the same drawn place."""
+        return super().__call__(data, lazy)[0]

@@ -21,8 +21,9 @@ FIRST = "cpc3d"  # where the others start from, if they know its modalities
 SMALL = {
     "steps": 2, "steps_per_epoch": 2, "eval_every_examples": 4, "warmup_steps": 1, "freeze_steps": 1,
     "filters": [8, 8, 8], "spacing": [1.0, 1.0, 1.0],
-    "crop_size": [24, 24, 24], "grid": [3, 3, 3], "patch_size": [6, 6, 6], "roi_size": [16, 16, 16],
-    "image_size": [32, 32], "num_workers": 0, "mlflow": False, "precision": "fp32", "device": "cpu",
+    "crop_size": [24, 24, 24], "grid": [3, 3, 3], "patch_size": [6, 6, 6], "mask_block": [8, 8, 8],
+    "roi_size": [16, 16, 16], "image_size": [32, 32],
+    "num_workers": 0, "mlflow": False, "precision": "fp32", "device": "cpu",
 }  # fmt: skip
 """What makes a bundle small; each takes the keys that it has."""
 
@@ -49,7 +50,7 @@ def pancreas(write_tiny_dataset: Callable[..., Path], tmp_path_factory: pytest.T
 
 @pytest.fixture(scope="session")
 def several(write_tiny_dataset: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The manifest of a data set with two patients for validation, whom exemplar learning tells apart."""
+    """The manifest of a data set with two patients for validation, for what needs two of them."""
     return write_tiny_dataset(tmp_path_factory.mktemp("several"), cases=6)
 
 
@@ -65,7 +66,13 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def own_data(pancreas: Path, graded: Path, several: Path) -> dict[str, Path]:
     """The manifests of the bundles that neither ``dataset`` nor ``one_channel`` suits, by name."""
-    return {"unet_pancreas": pancreas, "classify2d": graded, "exemplar2d": several, "exemplar3d": several}
+    return {
+        "unet_pancreas": pancreas,
+        "classify2d": graded,
+        "exemplar2d": several,
+        "exemplar3d": several,
+        "volumefusion3d": several,
+    }
 
 
 def config(bundle: str) -> dict:
@@ -80,6 +87,8 @@ def small(
     sizes = {key: _as_flat(value, keys[key]) for key, value in SMALL.items() if key in keys}
     if "backbone" in keys:  # a residual network has four widths
         sizes["filters"] = [8] * len(keys["filters"])
+    if "feature_size" in keys:  # a Swin transformer halves its input five times
+        sizes["crop_size"] = [32, 32, 32]
     places = {"output_dir": str(folder / bundle), "cache_dir": str(folder / "cache")}
     manifest = str(own_data.get(bundle, one_channel if len(keys["modalities"]) == 1 else dataset))
     return {**sizes, **places, "manifest": manifest, **more}
