@@ -1,19 +1,25 @@
 """Pretext tasks, views and corruptions as MONAI dictionary transforms."""
 
+from .axis_flips import RandAxisFlipsd
+from .bezier import RandBezierIntensityd
 from .blur import RandPatchBlurd
 from .classes import LabelsToClassesd
 from .corruption import CORRUPTIONS, SPATIAL_CORRUPTIONS, Corruptiond
 from .foreground import ForegroundMaskd
+from .fusion import RandVolumeFusiond
 from .intensity import RandPatchIntensityd
 from .jigsaw import RandJigsawd
 from .location import RandRelativeLocationd, center_pairs, location_names
+from .masking import RandBlockMaskd
 from .modalities import SelectChannelsd
-from .partial import RandReadCropByPosNegLabeld, RandReadCropd
+from .painting import RandPaintd
+from .partial import RandForegroundCropd, RandReadCropByPosNegLabeld, RandReadCropd
 from .patches import RandPatchGridd
 from .permutations import hamming_distances, permutation_set
 from .regions import ClassesToLabelsd, LabelsToRegionsd, RegionsToLabelsd
 from .rotations import RandRotationsd, num_rotations, rotation_classes
 from .saving import SavePredictiond
+from .shuffling import RandLocalShuffled
 from .targets import TargetsToLabeld
 from .views import RandViewsd
 
@@ -25,7 +31,13 @@ __all__ = [
     "ForegroundMaskd",
     "LabelsToClassesd",
     "LabelsToRegionsd",
+    "RandAxisFlipsd",
+    "RandBezierIntensityd",
+    "RandBlockMaskd",
+    "RandForegroundCropd",
     "RandJigsawd",
+    "RandLocalShuffled",
+    "RandPaintd",
     "RandPatchBlurd",
     "RandPatchGridd",
     "RandPatchIntensityd",
@@ -34,6 +46,7 @@ __all__ = [
     "RandRelativeLocationd",
     "RandRotationsd",
     "RandViewsd",
+    "RandVolumeFusiond",
     "RegionsToLabelsd",
     "SavePredictiond",
     "SelectChannelsd",

@@ -1,0 +1,117 @@
+"""What the distortions share: checks, the record, and loops that compile where no folder can be written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, CopyItemsd
+
+from medvol.transforms import RandAxisFlipsd, RandBezierIntensityd, RandLocalShuffled, RandPaintd
+from medvol.transforms.distortion import as_image, check_inside, check_range, compiled, like, with_record
+
+
+def twice(number):
+    return 2 * number
+
+
+def test_an_image_is_plain_and_contiguous() -> None:
+    image = as_image(MetaTensor(torch.rand(1, 4, 5)).transpose(1, 2), "image")
+    assert type(image) is torch.Tensor
+    assert image.is_contiguous()
+    assert not as_image(torch.rand(1, 4, 5, requires_grad=True), "image").requires_grad
+
+
+def test_metadata_are_copied() -> None:
+    original = MetaTensor(torch.rand(1, 4, 5), meta={"name": "a"})
+    result = like(torch.zeros(1, 4, 5), original)
+    assert result.meta["name"] == "a"
+    result.meta["name"] = "b"
+    assert original.meta["name"] == "a"
+    assert type(like(torch.zeros(1, 4, 5), np.zeros(3))) is torch.Tensor
+
+
+def test_a_range_of_either_form() -> None:
+    assert check_range(np.array([-1, 4])) == (-1.0, 4.0)
+    with pytest.raises(ValueError, match="value_range must be"):
+        check_range((0, float("nan")))
+
+
+@pytest.mark.parametrize(("value", "fits"), [(10.00005, True), (10.001, False), (-0.00005, True), (-0.001, False)])
+def test_the_margin_is_of_the_range(value: float, fits: bool) -> None:
+    image = torch.tensor([5.0, value])
+    if fits:
+        check_inside(image, "image", (0.0, 10.0), False, "")
+    else:
+        with pytest.raises(ValueError, match=r"\(0, 10\); found values from"):
+            check_inside(image, "image", (0.0, 10.0), False, "")
+    check_inside(image, "image", (0.0, 10.0), True, "")
+
+
+def test_a_record_with_one_answer_becomes_a_list() -> None:
+    assert with_record({"pretext": {"class": "turned"}}, ["inner cutout"])["class"] == ["turned", "inner cutout"]
+    assert with_record({}, []) == {"class": []}
+
+
+def test_loops_compile_without_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where neither the package nor the home folder can be written to, and where the disk is full."""
+    caching = pytest.importorskip("numba.core.caching")
+    monkeypatch.setattr(caching.CacheImpl, "_locator_classes", [])
+    assert compiled(twice, "int64(int64)")(21) == 42
+    monkeypatch.undo()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "load", lambda *_: None)
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    assert compiled(twice, "int64(int64)")(4) == 8
+
+
+def test_a_loop_that_does_not_compile_says_so() -> None:
+    def wrong(number):
+        return number.nothing
+
+    with pytest.raises(Exception, match="nothing"):
+        compiled(wrong, "int64(int64)")
+
+
+def chain(*rates: float) -> Compose:
+    """Models Genesis as a bundle puts it together: flips, a copy for the label, and the distortions of the image."""
+    flip, shuffle, intensity, paint = rates
+    parts = [
+        RandAxisFlipsd("image", prob=flip),
+        CopyItemsd("image", names="label"),
+        RandLocalShuffled("image", prob=shuffle, windows=300),
+        RandBezierIntensityd("image", prob=intensity),
+        RandPaintd("image", prob=paint),
+    ]
+    return Compose(parts)
+
+
+@pytest.mark.parametrize("shape", [(20, 18, 16), (30, 20, 5), (30, 20, 1), (30, 20)])
+def test_the_target_is_the_clean_crop(shape: tuple[int, ...]) -> None:
+    image, distort = torch.rand(1, *shape, generator=torch.Generator().manual_seed(0)), chain(0.4, 0.5, 0.9, 0.9)
+    before, seen = image.clone(), set()
+    for seed in range(12):
+        distort.set_random_state(seed)
+        sample = distort({"image": image})
+        axes = [axis + 1 for axis in distort.transforms[0].axes if axis < image.ndim - 1]
+        assert torch.equal(sample["label"], image.flip(axes))
+        assert torch.equal(image, before)
+        words = tuple(sample["pretext"]["class"])
+        assert not {"outer cutout", "inner cutout"} <= set(words)
+        assert torch.equal(sample["image"], sample["label"]) == (words == ())
+        assert sample["image"].min() >= 0
+        assert sample["image"].max() <= 1
+        seen.add(words)
+    assert len(seen) > 3
+
+
+def test_nothing_happens_where_all_rates_are_zero() -> None:
+    image = torch.rand(1, 20, 18, 16, generator=torch.Generator().manual_seed(0))
+    sample = chain(0, 0, 0, 0)({"image": image})
+    assert torch.equal(sample["image"], image)
+    assert torch.equal(sample["label"], image)
+    assert sample["pretext"] == {"class": []}
