@@ -41,6 +41,8 @@ def add_bundle_commands(commands: Any) -> None:
     _bundle(preview)
     add_option(preview, "--out", required=True, help="picture to write, ending in .png")
     add_option(preview, "--samples", type=int, default=2, help="samples drawn (default %(default)s)")
+    words = "draw what this run's network restores, too: its name, its folder, or 'latest'"
+    add_option(preview, "--run", dest="of_run", metavar="RUN", help=words)
 
     audit = new_command(commands, "audit", _audit, f"can a pretext task be solved by shortcuts; {OVERRIDES}", True)
     _bundle(audit)
@@ -164,7 +166,9 @@ def _doctor(chosen: argparse.Namespace) -> int:
 def _preview(chosen: argparse.Namespace) -> int:
     from .previews.preview import preview
 
-    file = preview(chosen.bundle, chosen.out, chosen.config, chosen.overrides, samples=chosen.samples)
+    file = preview(
+        chosen.bundle, chosen.out, chosen.config, chosen.overrides, samples=chosen.samples, run=chosen.of_run
+    )
     print(f"written: {file}")
     return 0
 

@@ -9,12 +9,13 @@ from typing import Any
 from torch import nn
 
 from medvol.engines.pictures import CURVES, OVERLAYS, remove_overlays
+from medvol.engines.reconstructions import RECONSTRUCTIONS, remove_reconstructions
 from medvol.engines.resume import save_weights
 from medvol.passport import KEYS, write_passport
 from medvol.writing import write_whole
 
 FILES = ("passport.json", "model.pt", "last.pt", "log.csv", "metrics.csv", CURVES)
-"""What a training writes into its folder besides the folder of overlays, in the order in which a restart removes it."""
+"""What a training writes into its folder besides folders of pictures, in the order in which a restart removes it."""
 
 
 def require_product(product: nn.Module, network: nn.Module) -> None:
@@ -71,3 +72,4 @@ def remove_run(run_dir: Path) -> None:
     for part in (*run_dir.glob(".*.part"), *run_dir.glob(".partial-*")):
         part.unlink(missing_ok=True)
     remove_overlays(run_dir / OVERLAYS)
+    remove_reconstructions(run_dir / RECONSTRUCTIONS)

@@ -15,6 +15,7 @@ from medvol.engines.clock import derive_seed
 from medvol.engines.monitors import Monitor, MonitorBoard
 
 if TYPE_CHECKING:
+    from medvol.engines.reconstructions import SaveReconstructions
     from medvol.engines.trainer import Trainer
 
 
@@ -29,6 +30,7 @@ class PretextValidator:
         prepare_batch: as in training; by default the trainer's.
         num_batches: batches to look at; ``None`` is about one pass over the cases.
         seed: of what network and loss draw.
+        pictures: draws what a restoration network makes of the first samples.
 
     Raises:
         ValueError: when ``num_batches`` is smaller than 1, or unknown for an endless loader, or no batch comes.
@@ -43,6 +45,7 @@ class PretextValidator:
         prepare_batch: Callable | None = None,
         num_batches: int | None = None,
         seed: int = 0,
+        pictures: SaveReconstructions | None = None,
     ) -> None:
         self.network = network
         self.loader = loader
@@ -51,6 +54,7 @@ class PretextValidator:
         self.prepare_batch = prepare_batch
         self.num_batches = _one_pass(loader) if num_batches is None else num_batches
         self.seed = seed
+        self.pictures = pictures
         if self.num_batches < 1:
             raise ValueError(f"expected num_batches >= 1, found {self.num_batches}; add validation cases")
 
@@ -68,11 +72,17 @@ class PretextValidator:
         self.network.eval()
         if isinstance(self.loss_function, nn.Module):
             self.loss_function.eval()
+        if self.pictures is not None:
+            self.pictures.start(trainer.state.step, trainer.steps, getattr(self.loss_function, "activation", None))
         seen = 0
         for seen, batch in enumerate(itertools.islice(self.loader, self.num_batches), start=1):
             torch.manual_seed(derive_seed(self.seed, seen, distributed.rank()))
-            _, label, prediction = trainer.forward(batch, self.network, self.prepare_batch)
+            image, label, prediction = trainer.forward(batch, self.network, self.prepare_batch)
             self.board.update(self.loss_function(prediction, label).mean().item(), prediction, label)
+            if self.pictures is not None:
+                self.pictures.collect(image, label, prediction)
+        if self.pictures is not None:
+            self.pictures.write()
         if seen == 0:
             raise ValueError("expected validation batches, found none; add validation cases, or set validator to null")
         return {f"val_{name}": value for name, value in self.board.compute().items()}

@@ -1,4 +1,4 @@
-"""Images with the outlines of their labels, before and after chance, and the masks of what is to be restored."""
+"""Images with the outlines of their labels, before and after random changes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from monai.data import MetaTensor
 
 from medvol.figures import COLORS, add_outline, gray_range, mark_ends, show_plane
 
-from .geometry import Cut, Geometry
+from .geometry import Cut
 from .observation import Observation
 from .page import Page
-from .panels import axis_name, fitted, line, patch, titled
+from .panels import axis_name, fitted, line
 
-__all__ = ["draw_input", "draw_labels", "label_parts"]
+__all__ = ["center_of", "draw_labels", "is_map", "label_parts"]
 
 MODALITIES = 4  # panels at most, one for each
 _LINES = ((2.0, "-"), (1.6, "-"), (1.6, ":"))  # width in points, style
@@ -45,57 +45,12 @@ def label_parts(label: Any, labels: Mapping[str, Any]) -> list[tuple[str, int, n
         named = dict(enumerate(classes, 1))
     else:
         named = {int(number): name for name, number in (labels.get("label_map") or {}).items() if int(number)}
-    found = sorted({int(value) for value in np.unique(values)} - {0})
+    found = sorted({int(value) for value in np.unique(values[np.isfinite(values)])} - {0})
     order = sorted({*named, *found})
     return [(str(named.get(n, f"label {n}")), order.index(n), values[:1] == n) for n in found]
 
 
-def draw_input(page: Page, seen: Observation, modalities: Sequence[str], labels: Mapping[str, Any]) -> None:
-    """Draw an image that stays whole: the target of a restoration if there is one, the input, and what is masked."""
-    image, label, mask = np.asarray(seen.sample["image"]), seen.sample.get("label"), seen.sample.get("mask")
-    geometry, shape = seen.geometry, image.shape[1:]
-    restored = (
-        image.dtype.kind == "f"
-        and hasattr(label, "shape")
-        and tuple(label.shape) == image.shape
-        and np.asarray(label).dtype.kind == "f"
-    )
-    parts = [] if restored or not _is_map(label, image) else label_parts(label, labels)
-    cuts = geometry.cuts(shape, _center([part for _, _, part in parts], shape))
-    rows = [("target", np.asarray(label))] if restored else []
-    rows.append(("input", image))
-    sizes = fitted([geometry.size(shape, cut) for cut in cuts], page.inner(len(cuts), left=True), 2.4)
-    gray = gray_range([geometry.plane(rows[0][1], cut) for cut in cuts])
-    for name, array in rows:
-        titles = [titled(modalities, axis_name(cut)) for cut in cuts] if name == rows[0][0] else [""] * len(cuts)
-        for panel, cut in zip(page.row(sizes, titles, name), cuts, strict=True):
-            extent = show_plane(panel, geometry.plane(array, cut), geometry.voxel(cut), gray)
-            if name == "input":
-                _draw_mask(panel, geometry, mask, shape, cut, extent)
-            for _, number, part in parts:
-                add_outline(panel, geometry.plane(part, cut) > 0, geometry.voxel(cut), COLORS[number % len(COLORS)])
-    handles = [patch("hidden from the network", COLORS[0], 0.5)] if mask is not None else []
-    handles += [line(name, COLORS[number % len(COLORS)]) for name, number, _ in parts]
-    if handles:
-        page.legend(handles)
-
-
-def _draw_mask(panel: Any, geometry: Geometry, mask: Any, shape: tuple[int, ...], cut: Cut, extent: Any) -> None:
-    """Tint what is hidden; a mask of tokens is as coarse as they are."""
-    if mask is None or not hasattr(mask, "shape"):
-        return
-    from matplotlib.colors import to_rgba
-
-    hidden = np.asarray(mask)
-    hidden = hidden if hidden.ndim == len(shape) + 1 else hidden[None]
-    index = cut.index if cut.normal is None else cut.index * hidden.shape[1 + cut.normal] // shape[cut.normal]
-    plane = geometry.plane(hidden, cut._replace(index=index)) > 0.5
-    tint = np.zeros((*plane.T.shape, 4))
-    tint[plane.T] = to_rgba(COLORS[0], 0.5)
-    panel.imshow(tint, origin="lower", extent=extent, interpolation="nearest")
-
-
-def _is_map(label: Any, image: Any) -> bool:
+def is_map(label: Any, image: Any) -> bool:
     """Say whether a label lies on the image's voxels; an evaluation leaves it on those of its file."""
     if not hasattr(label, "shape") or tuple(label.shape[1:]) != tuple(image.shape[1:]):
         return False
@@ -103,7 +58,7 @@ def _is_map(label: Any, image: Any) -> bool:
     return not both or np.allclose(label.affine, image.affine, atol=1e-3)
 
 
-def _center(parts: Sequence[np.ndarray], shape: Sequence[int]) -> list[int]:
+def center_of(parts: Sequence[np.ndarray], shape: Sequence[int]) -> list[int]:
     """Return for each axis the slice with most of the labels, the middle one without any."""
     inside = np.any([part[0] for part in parts], axis=0) if parts else np.zeros(shape, dtype=bool)
     if not inside.any():
@@ -181,8 +136,8 @@ def _views(
     """Return the panels of one state of a sample; ``lies`` says whether its axes are those of the patient."""
     geometry, image, label = seen.geometry, sample["image"], sample.get("label")
     shape = tuple(image.shape[1:])
-    parts = label_parts(label, labels) if _is_map(label, image) else []
-    cuts = geometry.cuts(shape, _center([part for _, _, part in parts], shape))
+    parts = label_parts(label, labels) if is_map(label, image) else []
+    cuts = geometry.cuts(shape, center_of([part for _, _, part in parts], shape))
     cuts = cuts if len(names) == 1 else cuts[:1]
     views = []
     for cut in cuts:

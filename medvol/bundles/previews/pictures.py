@@ -11,11 +11,13 @@ from medvol.figures import add_box, gray_range, mark_ends, show_plane
 
 from .geometry import Geometry
 from .observation import Observation
-from .outlines import draw_input, draw_labels
+from .outlines import draw_labels
 from .page import Page
 from .panels import axis_name, fitted, titled
 from .prediction import Prediction
+from .restorations import draw_input, restores
 from .roles import Roles, box_roles
+from .trained import Restored
 
 __all__ = ["draw_sample"]
 
@@ -31,11 +33,13 @@ def draw_sample(
     labels: Mapping[str, Any],
     prediction: Prediction | None = None,
     background: Sequence[bool] = (),
+    restored: Restored | None = None,
 ) -> None:
     """Draw one sample, by what its record and its keys say.
 
     With a record: the volume with boxes, then what was cut, or the target and the input of a restoration. Without: the
-    image of every modality with the outlines of its labels, before and after random changes.
+    target and the input of a masked restoration, or the image of every modality with the outlines of its labels, before
+    and after random changes.
 
     Args:
         page: where to draw.
@@ -44,9 +48,13 @@ def draw_sample(
         labels: the names for :func:`label_parts`.
         prediction: an example of what is predicted from what.
         background: for each box whether it is background.
+        restored: what a trained network made of the sample.
     """
     if seen.record is None:
-        draw_labels(page, seen, modalities, labels)
+        if restored is not None or ("mask" in seen.sample and restores(seen.sample)):
+            draw_input(page, seen, modalities, labels, restored)
+        else:
+            draw_labels(page, seen, modalities, labels)
         return
     if seen.record.answer:
         page.text(f"class: {seen.record.answer}", size=9, bold=True)
@@ -56,7 +64,7 @@ def draw_sample(
     if image.ndim > seen.source.ndim or len(seen.record.keys) > 1:
         _draw_entries(page, seen, modalities, roles)
     else:
-        draw_input(page, seen, modalities, labels)
+        draw_input(page, seen, modalities, labels, restored)
 
 
 def _draw_boxes(page: Page, seen: Observation, modalities: Sequence[str], roles: Roles) -> None:

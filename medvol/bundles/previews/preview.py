@@ -23,6 +23,7 @@ from .observation import Observation, observe
 from .page import Page
 from .pictures import draw_sample
 from .prediction import Prediction, example_prediction
+from .trained import Restored, Restorer, find_run, take_recipe
 
 __all__ = ["preview"]
 
@@ -35,13 +36,17 @@ def preview(
     config: str = "train.json",
     overrides: Mapping[str, Any] | None = None,
     samples: int = 2,
+    run: str | Path | None = None,
 ) -> Path:
-    """Draw what the network of a bundle sees.
+    """Draw what the network of a bundle sees, and, of a run that restores images, what it makes of that.
 
     A training config's own data set draws the first samples of its stream, with the seeds that training uses; no
     network is trained and nothing is written but the picture (and the cache of the data set). Patches and views are
     shown in the volume they were cut from, by the record ``pretext`` (docs/previews.md); labels as outlines, before and
     after random changes. Of a config for inference or evaluation the first images are drawn as they go in.
+
+    With ``run``, its network as it stands in ``last.pt`` restores the samples; the config then has the run's values,
+    except for those that are given here, and except for the data.
 
     Args:
         bundle: a bundle's name, folder or config file.
@@ -49,14 +54,17 @@ def preview(
         config: which config, where ``bundle`` is not itself a file.
         overrides: values by key, such as ``{"manifest": "mine.json", "patch_size": [12, 12, 12]}``.
         samples: how many samples, 1 to 16.
+        run: a run's name, ``"latest"``, ``"<bundle>@<run>"`` or its folder; None draws no network's output.
 
     Returns:
         The picture.
 
     Raises:
-        ValueError: ``out`` is no PNG file, ``samples`` out of range, or a record is not as it should be.
-        FileNotFoundError: no such bundle, config or folder.
-        GuardError: a wrong key, missing data, a config without a data set, or a transform that fails.
+        ValueError: ``out`` is no PNG file, ``samples`` out of range, a record is not as it should be, or the run is one
+            of another bundle.
+        FileNotFoundError: no such bundle, config, folder or run.
+        GuardError: a wrong key, missing data, a config without a data set, a transform that fails, or a network that
+            restores no images.
 
     Example:
         >>> preview("cpc3d", "cpc3d.jpg")
@@ -66,6 +74,8 @@ def preview(
     """
     out = _checked(out, samples)
     opened = open_bundle(bundle, config, overrides)
+    folder = None if run is None else find_run(opened, run)
+    words = "" if folder is None else take_recipe(opened, folder, overrides or {})
     refuse_errors(problems_of((keys_rule, values_rule, data_rule, shards_rule), opened))
     parser = opened.parser
     fill_inherited(parser, opened.original)
@@ -81,7 +91,13 @@ def preview(
             "correct the sizes, the spacing or the transform that this names, by --key value; "
             f"'python -m medvol check {opened.name}' looks at all of them",
         )
-    return write_whole(out, _page(opened, seen, network).png())
+    restored: list[Restored] = []
+    if folder is not None:
+        with on_the_side():
+            restorer = Restorer(opened, folder)
+            restored = [restorer.restore(one.sample) for one in seen]
+        words = f"network: {words}, {restorer.steps} steps"
+    return write_whole(out, _page(opened, seen, network, restored, words).png())
 
 
 def _checked(out: str | Path, samples: int) -> Path:
@@ -112,7 +128,9 @@ def _section(opened: OpenBundle) -> str:
     )
 
 
-def _page(opened: OpenBundle, seen: list[Observation], network: CPC | None) -> Page:
+def _page(
+    opened: OpenBundle, seen: list[Observation], network: CPC | None, restored: list[Restored], words: str
+) -> Page:
     parser = opened.parser
     name, synthetic, label_map = _data(parser)
     modalities = parser.config.get("modalities")
@@ -123,15 +141,19 @@ def _page(opened: OpenBundle, seen: list[Observation], network: CPC | None) -> P
         "label_map": label_map,
     }
     page = Page()
-    page.text(f"{opened.name}: what the network sees", size=12, bold=True)
+    makes = ", and what it makes of it" if restored else ""
+    page.text(f"{opened.name}: what the network sees{makes}", size=12, bold=True)
     page.text(f"data: {name}{', synthetic data' if synthetic else ''}; {opened.file.name}", size=9)
-    for one in seen:
+    if words:
+        page.text(words, size=9)
+    for number, one in enumerate(seen):
         page.space(0.08)
         page.text(_caption(one, parser.config), size=8, color="0.35")
         channels = one.source.shape[0]
         names = named if len(named) == channels else [f"channel {number}" for number in range(channels)]
         prediction, background = _prediction(network, one)
-        draw_sample(page, one, names, labels, prediction, background)
+        made = restored[number] if restored else None
+        draw_sample(page, one, names, labels, prediction, background, made)
     return page
 
 

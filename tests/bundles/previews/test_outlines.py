@@ -9,7 +9,7 @@ from monai.data import MetaTensor
 
 from medvol.bundles.previews.geometry import Geometry
 from medvol.bundles.previews.observation import Observation
-from medvol.bundles.previews.outlines import draw_input, draw_labels, label_parts
+from medvol.bundles.previews.outlines import draw_labels, label_parts
 from medvol.bundles.previews.page import Page
 from medvol.bundles.previews.record import read_record
 from medvol.figures import COLORS
@@ -109,17 +109,5 @@ def test_a_label_on_other_voxels_is_not_drawn() -> None:
     assert not page.figure.legends
 
 
-def test_a_restoration_shows_target_input_and_what_is_hidden() -> None:
-    target, mask = torch.rand(1, *SHAPE), torch.zeros(1, 3, 2, 3)
-    mask[0, 1, 0, 1] = 1  # voxels 4..7, 0..6, 2..3
-    given = {"image": target * 0.5, "label": target, "mask": mask}
-    page = Page()
-    draw_input(page, seen(given, record={}), ["t1"], {})
-    panels = page.figure.axes
-    assert len(panels) == 6
-    assert np.allclose(panels[0].images[0].get_array(), target[0, :, :, 3].T)
-    assert np.allclose(panels[3].images[0].get_array(), target[0, :, :, 3].T * 0.5)
-    tint = panels[3].images[1]
-    assert np.argwhere(tint.get_array()[..., 3].T > 0).tolist() == [[1, 0]]
-    assert tint.get_extent() == list(panels[3].images[0].get_extent())  # tokens as coarse as they are
-    assert page.figure.legends[0].get_texts()[0].get_text() == "hidden from the network"
+def test_values_that_are_no_numbers_are_no_parts() -> None:
+    assert [name for name, _, _ in label_parts(np.array([[np.nan, 1.0, 0.0]]), {})] == ["label 1"]
