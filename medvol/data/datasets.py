@@ -22,6 +22,7 @@ from medvol import distributed
 from .bound import size_bound
 from .cache import cache_root, item_key, read_or_make, transform_key
 from .entries import refusal
+from .partner import PREFIX, Partners, with_partner
 from .shards import Shards
 from .stream import StreamSampler
 
@@ -53,9 +54,13 @@ class StreamDataset(Dataset):
             the environment variable ``MEDVOL_CACHE_SIZE``, if that is set.
         chunked_from: bytes of a volume from which its entry is stored in chunks.
         shards: folder of :func:`medvol.data.shard_writer.write_shards`, read in place of the cache.
+        partner: key of the items, such as "patient". Each sample then also carries, under ``partner_image`` and so on,
+            what the deterministic transforms made of a second item, which has another value under that key and is
+            drawn from (seed, position). All other draws stay what they are. None for no second item.
 
     Raises:
-        ValueError: a negative seed, a bound that is no size, or shards of other transforms or items.
+        ValueError: a negative seed, a bound that is no size, shards of other transforms or items, or items that have no
+            partner: a key they lack, or one value for all of them.
         OSError: the cache folder cannot be made.
 
     Example:
@@ -75,6 +80,7 @@ class StreamDataset(Dataset):
         cache_dir: str | Path | None = None,
         chunked_from: int = CHUNKED_FROM,
         shards: str | Path | None = None,
+        partner: str | None = None,
     ) -> None:
         if seed < 0:
             raise ValueError(f"seed must be 0 or more; found {seed}; choose another seed")
@@ -84,6 +90,9 @@ class StreamDataset(Dataset):
                 raise ValueError("data must be a list of items unless shards are named; found None; pass the items")
             data = self.shards.items()
         super().__init__(data, transform)
+        # An empty data set is refused by its loader.
+        drawn = partner is not None and len(self) > 0
+        self._partners = Partners(_groups(self, partner, "partner"), seed, partner) if drawn else None
         # MONAI takes a nested Compose for random even when nothing in it is; flat, the cut stands where it belongs.
         self.transform = self.transform.flatten() if type(self.transform) is Compose else Compose(self.transform)
         self.seed = seed
@@ -114,12 +123,10 @@ class StreamDataset(Dataset):
         if isinstance(index, (slice, list)):
             return super().__getitem__(index)
         index, position = index if isinstance(index, tuple) else (index, index % max(len(self), 1))
-        entry = self.data[index]
         with _one_thread():
-            if self.shards is not None:
-                item = self.shards.read(index, entry, whole=self._chunked_from is None)
-            else:
-                item = self._load(entry)
+            item = self._item(index)
+            if self._partners is not None:
+                item = with_partner(item, self._item(self._partners.index(index, position)))
             seed = _seed_of(self.seed, position)
             self._random.set_random_state(seed=seed)
             with _global_generators(seed):
@@ -142,6 +149,13 @@ class StreamDataset(Dataset):
             True
         """
         return None if self._key is None or self.shards is not None else self._file(self.data[index])
+
+    def _item(self, index: int) -> Any:
+        """Return what the deterministic transforms make of an item; nobody else holds it."""
+        entry = self.data[index]
+        if self.shards is not None:
+            return self.shards.read(index, entry, whole=self._chunked_from is None)
+        return self._load(entry)
 
     def _file(self, item: Any) -> Path:
         return self.cache_dir / f"{item_key(item)[:32]}-{self._key[:32]}.pt"
@@ -180,7 +194,7 @@ def stream_loader(
         )
     shards = getattr(dataset, "shards", None)
     blocks = None if shards is None else shards.sizes
-    groups = None if apart is None else _groups(dataset, apart)
+    groups = None if apart is None else _groups(dataset, apart, "apart")
     ranks = distributed.rank(), distributed.world_size()
     stream = StreamSampler(len(dataset), seed, *ranks, batch_size, blocks, groups=groups)
     with warnings.catch_warnings():
@@ -229,18 +243,19 @@ def collate_stream(samples: Sequence[Any]) -> dict[str, Any]:
 
 def _is_unread(key: str, value: Any) -> bool:
     """Say whether a value is a record, or an annotation as a manifest states it: a file or files, words, a table."""
-    return key == "pretext" or (key in ("label", "targets") and isinstance(value, (str, list, tuple, Mapping)))
+    name = str(key).removeprefix(PREFIX)
+    return name == "pretext" or (name in ("label", "targets") and isinstance(value, (str, list, tuple, Mapping)))
 
 
-def _groups(dataset: Dataset, key: str) -> list[Any]:
-    """Return the value of every item under a key."""
+def _groups(dataset: Dataset, key: str, option: str) -> list[Any]:
+    """Return the value of every item under the key that an option names."""
     items = getattr(dataset, "data", None)
     lacking = next((item for item in items or [None] if not isinstance(item, Mapping) or key not in item), None)
     if not items or lacking is not None:
         found = f"keys {', '.join(map(str, lacking))}" if isinstance(lacking, Mapping) else "no items with keys"
         raise ValueError(
-            f"apart must be a key of every item of the data set; found {key!r}, and {found}; items of a manifest have "
-            '"patient"'
+            f"{option} must be a key of every item of the data set; found {key!r}, and {found}; items of a manifest "
+            'have "patient"'
         )
     return [item[key] for item in items]
 

@@ -7,12 +7,15 @@ from medvol.engines.events import StepEvents
 from medvol.engines.inference import FlipInferer
 from medvol.engines.monitors import Monitor
 from medvol.engines.overlays import SaveOverlays
-from medvol.engines.schedules import FrozenWarmup, WarmupCosine
+from medvol.engines.reconstructions import SaveReconstructions
+from medvol.engines.sawtooth import Sawtooth
+from medvol.engines.schedules import Constant, FrozenWarmup, WarmupCosine
 from medvol.engines.suite import TrainingSuite
 from medvol.engines.trainer import Trainer
 from medvol.engines.validation import PretextEvaluator, PretextValidator
 
 __all__ = [
+    "Constant",
     "FlipInferer",
     "FrozenWarmup",
     "Monitor",
@@ -20,6 +23,8 @@ __all__ = [
     "PretextValidator",
     "SaveEmbeddings",
     "SaveOverlays",
+    "SaveReconstructions",
+    "Sawtooth",
     "ScoreCases",
     "ScoreClasses",
     "StepEvents",

@@ -62,6 +62,44 @@ class WarmupCosine(LambdaLR):
         super().__init__(optimizer, factor)
 
 
+def warmup_constant(step: int, warmup_steps: int) -> float:
+    """Return the factor of the learning rate for the optimizer step that follows ``step`` finished ones.
+
+    Linear from ``1 / warmup_steps`` to 1, then 1.
+
+    Example:
+        >>> [warmup_constant(s, 2) for s in range(4)]
+        [0.5, 1.0, 1.0, 1.0]
+    """
+    return (step + 1) / warmup_steps if step < warmup_steps else 1.0
+
+
+class Constant(LambdaLR):
+    """Every parameter group's own learning rate, unchanged to the end, after a linear warm-up if one is asked for.
+
+    Without a decay the last weights still move as much as the first: a training that is stopped, or made longer later,
+    was the same up to there.
+
+    Args:
+        optimizer: its groups' learning rates are kept.
+        warmup_steps: optimizer steps of the warm-up; 0 for none.
+
+    Raises:
+        ValueError: when the warm-up is negative.
+
+    Example:
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.1)
+        >>> Constant(optimizer).get_last_lr()
+        [0.1]
+    """
+
+    def __init__(self, optimizer: Optimizer, warmup_steps: int = 0) -> None:
+        if warmup_steps < 0:
+            raise ValueError(f"expected warmup_steps >= 0, found {warmup_steps}; give optimizer steps, 0 for none")
+        super().__init__(optimizer, functools.partial(warmup_constant, warmup_steps=warmup_steps))
+
+
 class FrozenWarmup:
     """Keeps modules exactly as they are during the first optimizer steps, for instance a pre-trained encoder.
 

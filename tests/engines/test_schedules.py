@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from medvol.engines import FrozenWarmup, StepEvents, WarmupCosine
+from medvol.engines import Constant, FrozenWarmup, StepEvents, WarmupCosine
 
 
 def rates(steps, **arguments):
@@ -67,6 +67,11 @@ def test_schedule_refuses(arguments):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     with pytest.raises(ValueError, match=r"expected .* found .*; "):
         WarmupCosine(optimizer, *arguments)
+
+
+def test_a_constant_rate_refuses_a_negative_warm_up():
+    with pytest.raises(ValueError, match=r"warmup_steps >= 0, found -1; "):
+        Constant(torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0), -1)
 
 
 @pytest.mark.parametrize("optimizer_class", [torch.optim.AdamW, torch.optim.SGD])
