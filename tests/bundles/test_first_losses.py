@@ -25,9 +25,9 @@ RESTORED = {"genesis3d", "genesis2d", "mae3d", "mae2d", "spark3d", "simmim3d", "
 QUICK = {"rpl3d", "jigsaw3d", "rotation2d", "cpc2d"}
 
 
-def some(bundles: list[str]) -> list:
+def some(bundles: list[str], quick: set[str] = QUICK) -> list:
     """Bundles, of which most are slow."""
-    return [b if b in QUICK else pytest.param(b, marks=pytest.mark.slow) for b in bundles]
+    return [b if b in quick else pytest.param(b, marks=pytest.mark.slow) for b in bundles]
 
 
 def workflow(bundle: str, given: dict) -> ConfigWorkflow:
@@ -108,22 +108,23 @@ def test_a_record_names_every_patch_or_view(bundle: str, overrides: Callable[...
             assert len(record[name]) == len(sample[key]), name
 
 
-@pytest.mark.parametrize("bundle", [b if b == "rpl3d" else pytest.param(b, marks=pytest.mark.slow) for b in PRETEXT])
+def segmentation_network(config: dict) -> torch.nn.Module:
+    parser = ConfigParser(json.loads((ROOT / "unet_brats" / "train.json").read_text(encoding="utf-8")))
+    parser["spatial_dims"], parser["filters"] = config["spatial_dims"], [8, 8, 8]
+    return parser.get_parsed_content("network_def")
+
+
+@pytest.mark.parametrize("bundle", some([b for b in PRETEXT if b not in RESTORED], {"rpl3d"}))
 def test_the_encoder_of_a_run_goes_into_the_segmentation_network(bundle: str, trained: dict[str, Path]) -> None:
     """Acceptance test 21: every tensor of the file arrives, and the features are the same."""
     run = trained[bundle]
     config = json.loads((ROOT / bundle / "train.json").read_text(encoding="utf-8"))
-
-    def segmentation_network() -> torch.nn.Module:
-        parser = ConfigParser(json.loads((ROOT / "unet_brats" / "train.json").read_text(encoding="utf-8")))
-        parser["spatial_dims"], parser["filters"] = config["spatial_dims"], [8, 8, 8]
-        return parser.get_parsed_content("network_def")
-
-    source = segmentation_network()
+    source = segmentation_network(config)
     stored = read_weights(run / "model.pt")
     unknown = source.load_state_dict({key: value.clone() for key, value in stored.items()}, strict=False)
     assert not unknown.unexpected_keys
-    target = load_pretrained(segmentation_network(), run / "model.pt", scope="encoder", adapt=config["modalities"])
+    target = segmentation_network(config)
+    load_pretrained(target, run / "model.pt", scope="encoder", adapt=config["modalities"])
     arrived = target.state_dict()
     assert stored.keys() <= arrived.keys()
     assert not [key for key, value in stored.items() if not torch.equal(arrived[key], value)]
@@ -131,6 +132,42 @@ def test_the_encoder_of_a_run_goes_into_the_segmentation_network(bundle: str, tr
     with torch.no_grad():
         mine, theirs = Encoder(target, output="last")(image), Encoder(source, output="last")(image)
     assert torch.allclose(mine, theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize("bundle", some(sorted(RESTORED - {"simmim3d"}), {"mae3d"}))
+def test_a_restoring_network_goes_into_the_segmentation_network(bundle: str, trained: dict[str, Path]) -> None:
+    """With its encoder, or with all of it but the output layer; nothing else changes."""
+    run = trained[bundle]
+    config = json.loads((ROOT / bundle / "train.json").read_text(encoding="utf-8"))
+    stored = read_weights(run / "model.pt")
+    for scope in ("encoder", "all"):
+        target = segmentation_network(config)
+        before = {key: value.clone() for key, value in target.state_dict().items()}
+        encoder = {value.data_ptr() for value in Encoder(target).state_dict().values()}
+        output = {value.data_ptr() for value in target.output_block.state_dict().values()}
+        load_pretrained(target, run / "model.pt", scope=scope, adapt=config["modalities"])
+        for key, value in target.state_dict().items():
+            loaded = value.data_ptr() in encoder if scope == "encoder" else value.data_ptr() not in output
+            assert torch.equal(value, stored[key] if loaded else before[key]), (scope, key)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bundle", sorted(RESTORED - {"volumefusion3d"}))
+def test_what_is_to_be_restored_is_the_clean_image(bundle: str, overrides: Callable[..., dict]) -> None:
+    """The label is the crop before it was distorted; masked methods leave the image itself alone."""
+    flow = workflow(bundle, overrides(bundle))
+    dataset = flow.parser.get_parsed_content("train::dataset")
+    for position in range(6):
+        sample = dataset[position % len(dataset), position]
+        image, label = sample["image"], sample["label"]
+        assert image.shape == label.shape == (len(flow.parser.config["modalities"]), *overrides(bundle)["crop_size"])
+        if "mask" in sample:
+            assert torch.equal(image, label)
+            assert 0 < sample["mask"].mean() < 1
+        else:
+            for value in (image, label):
+                assert value.min() >= 0
+                assert value.max() <= 1
 
 
 @pytest.mark.parametrize("bundle", some(["jigsaw3d", "jigsaw2d"]))
