@@ -39,7 +39,8 @@ class RandBlockMaskd(RandomizableTransform, MapTransform):
         mask_key: where the mask ``(1, *spatial)``, float32, is stored, 1 = hidden.
         label_key: where the copy of the image is stored, float32 if the image holds whole numbers. What the sample had
             there is replaced.
-        exclude_key: ``(1, *spatial)`` or ``(C, *spatial)``; not 0 = left out of the loss.
+        exclude_key: ``(1, *spatial)`` or ``(C, *spatial)``; not 0 = left out of the loss. May be ``label_key``, where a
+            manifest's annotations stand.
         foreground_key: ``(1, *spatial)`` or ``(C, *spatial)``; 0 = left out of the loss.
 
     Raises:
@@ -73,7 +74,8 @@ class RandBlockMaskd(RandomizableTransform, MapTransform):
                 f"keys must be one image, for there is one label; found {', '.join(map(repr, self.keys))}; join the "
                 "images to channels first, for instance with ConcatItemsd"
             )
-        given = [self.keys[0], mask_key, label_key, exclude_key, foreground_key]
+        excluded = None if exclude_key == label_key else exclude_key  # read before the label is written
+        given = [self.keys[0], mask_key, label_key, excluded, foreground_key]
         names = [name for name in given if name is not None]
         if len(set(names)) != len(names):
             raise ValueError(

@@ -243,3 +243,13 @@ def test_refusals_of_samples() -> None:
     for shape in ((1, 8, 4), (2, 8, 8), (8, 8)):
         with pytest.raises(ValueError, match=r"'face' must have the shape \(1, 8, 8\); found"):
             RandBlockMaskd("image", 4, exclude_key="face")({**sample, "face": torch.zeros(shape)})
+
+
+def test_what_is_left_out_may_stand_where_the_label_will():
+    removed = torch.zeros(1, 8, 8, 8)
+    removed[:, :3] = 1
+    image = torch.rand(2, 8, 8, 8)
+    mask = RandBlockMaskd("image", block=4, exclude_key="label")
+    found = mask.set_random_state(0)({"image": image, "label": removed})
+    assert torch.equal(found["label"].isnan(), removed.bool().expand(2, -1, -1, -1))
+    assert torch.equal(found["label"][:, 3:], image[:, 3:])
