@@ -68,8 +68,13 @@ def notices(findings: Findings) -> tuple[Notice, ...]:
         found.append(Notice(f"{text}." if not problems else f"{text}:", problems))
     elif problems:
         found.append(Notice("these results need care:", problems))
-    if any(record.data.get("synthetic") for record in findings.records.values()):
+    simulated = {key for key, record in findings.records.items() if record.data.get("synthetic")}
+    pretrained = [run.arm for run in findings.plan.runs if run.key in simulated and run.kind == "pretrain"]
+    if any(run.key in simulated and run.kind != "pretrain" for run in findings.plan.runs):
         found.append(Notice("the data are synthetic: the scores say nothing about real images."))
+    elif pretrained:
+        arms = ", ".join(dict.fromkeys(pretrained))
+        found.append(Notice(f"{arms}: pre-trained on synthetic data; all scores are of the study's own images."))
     return tuple(found)
 
 

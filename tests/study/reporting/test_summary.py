@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from reported import failed, poor, rich
 
+from medvol.study.reporting.records import RunRecord
 from medvol.study.reporting.summary import answer, claims, main_verdicts, notices, overview
 
 
@@ -51,6 +52,21 @@ def test_an_unfinished_study_says_so_first():
 def test_a_finished_study_of_real_data_has_no_notice():
     records = {key: replace(record, passport={}) for key, record in rich().records.items()}
     assert notices(replace(rich(), records=records)) == ()
+
+
+def test_a_pretraining_on_synthetic_data_leaves_the_scores_real():
+    findings = rich()
+    kinds = {run.key: run.kind for run in findings.plan.runs}
+    assert {"pretrain", "finetune"} <= set(kinds.values())
+
+    def noted(simulated):
+        records = {key: RunRecord(key, {}, {"data": {"synthetic": kind in simulated}}) for key, kind in kinds.items()}
+        return [notice.text for notice in notices(replace(findings, records=records))]
+
+    assert noted([]) == []
+    assert noted(["pretrain"]) == ["cpc3d: pre-trained on synthetic data; all scores are of the study's own images."]
+    (text,) = noted(["pretrain", "finetune"])
+    assert text.startswith("the data are synthetic")
 
 
 def test_every_comparison_of_the_main_score_is_a_claim():
