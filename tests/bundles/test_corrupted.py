@@ -28,7 +28,10 @@ def evaluate(trained: Mapping[str, Path], overrides: Callable[..., dict], tmp_pa
         for name in ("model.pt", "passport.json"):
             (folder / name).write_bytes((trained[bundle] / name).read_bytes())
         weights = {"weights": str(folder / "model.pt"), "manifest": overrides(bundle)["manifest"], "device": "cpu"}
-        bundles.run(bundle, "evaluate.json", **weights, section="validation", save_predictions=False, **given)
+        config = json.loads((ROOT / bundle / "evaluate.json").read_text(encoding="utf-8"))
+        if "save_predictions" in config:
+            given["save_predictions"] = False
+        bundles.run(bundle, "evaluate.json", **weights, section="validation", **given)
         return folder
 
     return run
