@@ -121,6 +121,13 @@ def _bundle(command: argparse.ArgumentParser, config: str | None = "train.json")
         add_option(command, "--config", default=config, help="which config of the bundle (default %(default)s)")
 
 
+def _given(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Values for the config's keys: of the file, and of the words after the command."""
+    from .args_files import with_args_file
+
+    return with_args_file(chosen.args_file, chosen.overrides, chosen.bundle)
+
+
 def _list(chosen: argparse.Namespace) -> int:
     from .showing.listing import list_bundles, listing_text
 
@@ -134,11 +141,11 @@ def _show(chosen: argparse.Namespace) -> int:
     from .showing.show import compare, comparison_text, resolved, resolved_text
 
     if chosen.against is not None:
-        rows = compare(chosen.bundle, chosen.against, chosen.config, chosen.overrides, chosen.keys)
+        rows = compare(chosen.bundle, chosen.against, chosen.config, _given(chosen), chosen.keys)
         write_json(rows, chosen.json)
         print(comparison_text(rows, chosen.bundle, chosen.against))
         return 0
-    content = resolved(chosen.bundle, chosen.config, chosen.overrides, chosen.keys)
+    content = resolved(chosen.bundle, chosen.config, _given(chosen), chosen.keys)
     write_json(content, chosen.json)
     print(resolved_text(content))
     return 0
@@ -148,7 +155,9 @@ def _check(chosen: argparse.Namespace) -> int:
     from .checks.check import check_bundle
 
     steps = 0 if chosen.no_estimate else chosen.estimate_steps
-    report = check_bundle(chosen.bundle, chosen.config, chosen.overrides, estimate_steps=steps)
+    report = check_bundle(
+        chosen.bundle, chosen.config, chosen.overrides, estimate_steps=steps, args_file=chosen.args_file
+    )
     write_json(report.as_dict(), chosen.json)
     print(report.text())
     return 0 if report.ok else 1
@@ -166,9 +175,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
 def _preview(chosen: argparse.Namespace) -> int:
     from .previews.preview import preview
 
-    file = preview(
-        chosen.bundle, chosen.out, chosen.config, chosen.overrides, samples=chosen.samples, run=chosen.of_run
-    )
+    file = preview(chosen.bundle, chosen.out, chosen.config, _given(chosen), samples=chosen.samples, run=chosen.of_run)
     print(f"written: {file}")
     return 0
 
@@ -180,7 +187,7 @@ def _audit(chosen: argparse.Namespace) -> int:
         print(line, file=sys.stderr, flush=True)  # before the wait that it announces
 
     found = audit(
-        chosen.bundle, chosen.config, chosen.overrides, fixture=chosen.fixture, data=chosen.data,
+        chosen.bundle, chosen.config, _given(chosen), fixture=chosen.fixture, data=chosen.data,
         without=chosen.without, samples=chosen.samples, seed=chosen.seed, full_size=chosen.full_size, report=say,
     )  # fmt: skip
     write_json(found.as_dict(), chosen.json)
@@ -192,7 +199,7 @@ def _embed(chosen: argparse.Namespace) -> int:
     from .embedding.embed import embed
 
     written = embed(
-        chosen.bundle, chosen.images, chosen.out, overrides=chosen.overrides, stages=chosen.stages,
+        chosen.bundle, chosen.images, chosen.out, overrides=_given(chosen), stages=chosen.stages,
         file_format=chosen.format, method=chosen.method, color=chosen.color, skip_failing=chosen.skip_failing,
     )  # fmt: skip
     print("\n".join(f"written: {file}" for file in written))
@@ -251,7 +258,7 @@ def _shards(chosen: argparse.Namespace) -> int:
 
     from .shards import write_bundle_shards
 
-    options: Mapping[str, Any] = {**as_values(chosen.option), **chosen.overrides}
+    options: Mapping[str, Any] = {**as_values(chosen.option), **_given(chosen)}
     folder = write_bundle_shards(chosen.bundle, chosen.out, chosen.samples_per_shard, chosen.jobs, **options)
     print(f"written: {folder}; read them with --shards {chosen.out} and the same options")
     return 0

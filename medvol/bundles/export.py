@@ -19,7 +19,7 @@ from medvol.passport import passport_path, read_passport
 from medvol.writing import write_whole
 
 from .formats import FORMATS, Format, Product, tensors_of
-from .inherit import fill_inherited, inherited
+from .inherit import fill_inherited
 from .opening import OpenBundle, open_bundle
 from .packages.data_format import multiple
 from .refusal import innermost
@@ -72,12 +72,11 @@ def export(bundle: str | Path, out: str | Path, format: str, weights: str | Path
 def export_network(bundle: str | Path, out: str | Path, format: str, weights: str | Path | None = None) -> Exported:
     """Write a bundle's network with its weights, read the file back, and compare the outputs on random images.
 
-    ``pt``: a plain state dict under the library network's own names, all that was trained. ``safetensors``: the same
-    with the passport in the header; a tensor that the network lists under two names stands there once.
-    ``torch_export``: the graph of ``torch.export.save``. ``onnx``: that graph as ONNX, input ``image``, output
-    ``pred``. The graphs take any batch and any size that the network divides, if the network allows it. They are of the
-    network as for inference: where a pre-training has trained a whole U-Net, of its encoder. The network is built with
-    the widths and modalities of the weights' passport.
+    ``pt``: a plain state dict under the library network's own names. ``safetensors``: the same with the passport in
+    the header; a tensor that the network lists under two names stands there once. ``torch_export``: the graph of
+    ``torch.export.save``. ``onnx``: that graph as ONNX, input ``image``, output ``pred``. The graphs take any batch and
+    any size that the network divides, if the network allows it. The network is built as for inference, with the widths
+    and modalities of the weights' passport.
 
     Args:
         bundle: a bundle's name, folder or config file.
@@ -95,7 +94,7 @@ def export_network(bundle: str | Path, out: str | Path, format: str, weights: st
     opened, path = _opened(bundle, weights)
     if path.resolve() == target.resolve():
         raise ValueError(f"an export must go to a file of its own; found the weights themselves, {target}; rename it")
-    product = _product(_as_trained(opened, path) if format in _PLAIN else opened, path)
+    product = _product(opened, path)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         part = Path(folder) / target.name
         kind.write(product, part)
@@ -138,20 +137,6 @@ def _opened(bundle: str | Path, weights: str | Path | None) -> tuple[OpenBundle,
     opened = open_bundle(opened.file, overrides={"weights": str(path)})
     fill_inherited(opened.parser, opened.original)
     return opened, path
-
-
-_PLAIN = ("pt", "safetensors")
-"""Formats of tensors without a graph."""
-
-
-def _as_trained(opened: OpenBundle, path: Path) -> OpenBundle:
-    """Return the bundle's training, whose network holds all tensors of the file; its inference may need a part."""
-    if not (opened.folder / "train.json").is_file():
-        return opened
-    training = open_bundle(opened.folder / "train.json")
-    for key, value in inherited({**training.config, "weights": str(path)}, training.original).items():
-        training.parser[key] = value
-    return training
 
 
 def _product(opened: OpenBundle, path: Path) -> Product:

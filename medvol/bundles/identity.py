@@ -16,7 +16,9 @@ from medvol.data import load_manifest
 from medvol.data.shards import Shards
 from medvol.networks import find_weights, weights_hash
 
-LEFT_OUT = frozenset("run_name restart mlflow tracking num_workers device bundle_root cache_dir output_dir".split())
+LEFT_OUT = frozenset(
+    "run_name restart mlflow tracking reconstructions num_workers device bundle_root cache_dir output_dir".split()
+)
 """Keys that change where or how fast a run happens, never what comes out of it."""
 
 _FILLED_IN = frozenset("run_dir passport _meta_ tracking_uri experiment_name save_execute_config is_not_rank0".split())

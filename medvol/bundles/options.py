@@ -33,11 +33,14 @@ def new_command(commands: Any, name: str, run: Any, text: str, overrides: bool =
         name: its name.
         run: what it does, a function from the arguments to an exit code.
         text: its help; the list of commands shows it up to the first semicolon.
-        overrides: whether it takes further words as ``--key value``.
+        overrides: whether it takes further words as ``--key value``, and a file of them as ``--args_file``.
     """
     # Without abbreviations: `--warmup 3` shall not silently mean an option of ours that begins so.
     command = commands.add_parser(name, help=text.partition(";")[0], description=text, allow_abbrev=False)
     command.set_defaults(run=run, overrides={} if overrides else None, own_options=[])
+    if overrides:
+        words = "JSON file of values for such keys, as for a run; what is given by hand wins"
+        add_option(command, "--args_file", action="append", metavar="FILE", help=words)
     return command
 
 
@@ -52,7 +55,7 @@ def overrides_of(words: Sequence[str]) -> dict[str, Any]:
     """Return ``--key value`` words as a dict, read as MONAI's command line reads them.
 
     Raises:
-        ValueError: a value stands without a key.
+        ValueError: a value stands without a key, or is None, which a run leaves out.
 
     Example:
         >>> overrides_of(["--steps", "3", "--grid=[3,3,3]", "--restart", "--manifest", "mine.json"])
@@ -69,6 +72,12 @@ def overrides_of(words: Sequence[str]) -> dict[str, Any]:
             raise ValueError(f"a bundle's key must be given as --key value; found {word!r} without one; name its key")
         else:
             found[key], key = _literal(word), None
+    for key in (key for key, value in found.items() if value is None):
+        instead = f"--{key} '$None'" if "::" in key else f"--{key} null"
+        raise ValueError(
+            f"a value other than None is expected for --{key}, for a run leaves None out and goes on with the config's "
+            f"own; found None; write {instead}, which takes effect"
+        )
     return found
 
 

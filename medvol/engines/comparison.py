@@ -21,7 +21,8 @@ def compare(
     The slice is one along the last axis, or along the axis of one voxel if there is one; it is drawn with its first
     axis to the right and its second one up. An image of two axes is drawn with rows and columns as in its file.
 
-    * ``input``: what the network gets; where a mask hides voxels, they are 0 here;
+    * ``input``: the image that goes into the network; voxels that a mask hides are drawn as 0, whatever the network
+      puts there. Without a mask its gray window is its own: a task may show and ask for other units;
     * ``hidden``: the image with hidden voxels tinted (only with a mask);
     * ``output``: all that the network returns; with a mask, nothing trains it where voxels are visible;
     * ``composite``: the output where voxels are hidden, the image elsewhere (only with a mask);
@@ -69,7 +70,8 @@ def compare(
     error = np.where(counted, miss > 0 if classes else miss, np.nan)
     gray = gray_range([seen if classes or np.isnan(target).all() else target])
     levels = (0.0, classes - 1.0) if classes else gray
-    panels = [Panel("input", seen if hidden is None else np.where(hidden, 0.0, seen), gray)]
+    own = gray_range([seen]) if hidden is None else gray
+    panels = [Panel("input", seen if hidden is None else np.where(hidden, 0.0, seen), own)]
     panels += [] if hidden is None else [Panel("hidden", seen, gray, tint=hidden)]
     panels += [Panel("output", restored, levels)]
     panels += [] if hidden is None else [Panel("composite", np.where(hidden, restored, seen), levels)]

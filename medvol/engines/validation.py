@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class PretextValidator:
     """Runs the network without learning on the first batches of a stream, each time with the same draws.
 
+    ``val_loss`` is the mean over batches, each of which weighs alike. A loss that leaves out what has no label, and
+    finds none in a whole batch, answers 0 and draws the mean down; monitors that count samples or voxels do not.
+
     Args:
         network: the bare network, as the config's ``@network``.
         loader: a ``medvol.data.stream_loader`` of validation cases, or a finite loader.

@@ -24,6 +24,12 @@ class RestorationLoss(nn.Module):
     all processes: masks of different size weigh by their voxels, not by the process they are on. Computed in single
     precision at least.
 
+    One call sees one micro-batch. With gradient accumulation each is divided by its own number of voxels, and all of a
+    step weigh alike: where they count differently many, that is not quite the mean over the voxels of the step. A
+    micro-batch of which no voxel counts is worth 0 in every mean of losses, ``val_loss`` among them, and draws it down;
+    ``mse`` of :class:`medvol.metrics.RestorationError` weighs by voxels and leaves it out. Such are volumes of which
+    every hidden voxel is left out, for instance where there is no foreground: drop them from the manifest.
+
     Without an activation, the loss of a network that answers 0 is the mean of the squares of what is hidden: of images
     normalized over the same voxels, 1.
 

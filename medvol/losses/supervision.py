@@ -16,8 +16,9 @@ class SegmentationLoss(nn.Module):
     ``mode="regions"`` is for regions that may overlap (whole tumor, core, enhancing): every channel is its own binary
     problem, ``Dice(sigmoid(x)) + BCE(x)``, as in region-based nnU-Net (Isensee et al. 2021,
     https://arxiv.org/abs/2011.00848). ``mode="classes"`` is for exclusive classes: ``Dice(softmax(x))`` without
-    background ``+ CE(x)``. Dice is ``1 - (2 |pg| + s) / (|p| + |g| + s)`` with s = 1e-5, one value per sample and
-    channel, then averaged (Milletari et al. 2016, without their squares).
+    background, class 0, ``+ CE(x)``; with ``include_background`` class 0 is one as the others are. Dice is
+    ``1 - (2 |pg| + s) / (|p| + |g| + s)`` with s = 1e-5, one value per sample and channel, then averaged (Milletari et
+    al. 2016, without their squares).
 
     MONAI's ``DiceCELoss(sigmoid=True)`` is *not* the first of the two: with more than one channel its second term is a
     softmax cross-entropy with the regions as soft targets, which pulls overlapping regions apart (MONAI 1.6.1). So the
@@ -31,6 +32,7 @@ class SegmentationLoss(nn.Module):
         dice_weight: factor of the Dice term.
         entropy_weight: factor of the (binary) cross-entropy.
         batch_dice: sum over the batch before dividing: steadier when a region is absent from many samples.
+        include_background: let Dice count class 0, too; of "classes" only, for every region counts anyway.
 
     Shapes:
         logits ``(B, C, *spatial)`` or ``(B, S, C, *spatial)``; label ``(B, C, *spatial)`` of zeros and ones for
@@ -38,7 +40,7 @@ class SegmentationLoss(nn.Module):
         float64 logits).
 
     Raises:
-        ValueError: if the mode or the weights make no sense; when called, if the shapes do not fit the mode.
+        ValueError: if mode, weights or include_background make no sense; when called, if shapes do not fit the mode.
 
     Example:
         >>> loss = SegmentationLoss("regions", dice_weight=0.0)
@@ -47,7 +49,12 @@ class SegmentationLoss(nn.Module):
     """
 
     def __init__(
-        self, mode: str = "regions", dice_weight: float = 1.0, entropy_weight: float = 1.0, batch_dice: bool = False
+        self,
+        mode: str = "regions",
+        dice_weight: float = 1.0,
+        entropy_weight: float = 1.0,
+        batch_dice: bool = False,
+        include_background: bool = False,
     ) -> None:
         super().__init__()
         if mode not in ("regions", "classes"):
@@ -60,6 +67,11 @@ class SegmentationLoss(nn.Module):
                 f"dice_weight and entropy_weight must be at least 0 and not both 0, but are {dice_weight} and "
                 f"{entropy_weight}; use 1 and 1"
             )
+        if not isinstance(include_background, bool) or (include_background and mode == "regions"):
+            raise ValueError(
+                f"include_background must be false, or true with mode 'classes', where 0 is a class; found "
+                f"{include_background!r} with mode '{mode}'; leave it out: every region counts"
+            )
         self.mode = mode
         self.dice_weight = dice_weight
         self.entropy_weight = entropy_weight
@@ -68,7 +80,7 @@ class SegmentationLoss(nn.Module):
             sigmoid=not exclusive,
             softmax=exclusive,
             to_onehot_y=exclusive,
-            include_background=not exclusive,
+            include_background=include_background or not exclusive,
             batch=batch_dice,
         )
 

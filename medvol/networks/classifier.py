@@ -92,4 +92,4 @@ def _outputs_of(network: Classifier) -> list[str]:
     return ["head"]
 
 
-register_encoder(Classifier, EncoderRow(_stages_of, _inputs_of, _outputs_of))
+register_encoder(Classifier, EncoderRow(_stages_of, _inputs_of, _outputs_of, full_size=False))

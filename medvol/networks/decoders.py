@@ -45,7 +45,8 @@ def find_decoder(network: nn.Module) -> Decoder:
     names = ", ".join(sorted(known.__name__ for known in _DECODERS))
     raise ValueError(
         f"the network must be one of MONAI's {names}, or a subclass with the same forward; found "
-        f"{type(network).__name__}; take one of these, or MaskedAutoencoder, which runs every network of the table"
+        f"{type(network).__name__}; take one of these, or MaskedAutoencoder, which runs every network of the table "
+        "that ends at full resolution"
     )
 
 

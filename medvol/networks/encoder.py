@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from . import library as library  # noqa: PLC0414  (fills the encoder table)
+from .masks import check_binary, check_seen
 from .registry import EncoderRow, Stage, encoder_modules, find_stages, input_paths, register_encoder
 from .sparse import make_sparse
+from .token_grid import as_slices, as_volumes
 
 __all__ = ["Encoder"]
 
@@ -116,8 +118,8 @@ class Encoder(nn.Module):
                 the mask is not usable.
         """
         if self.spatial_dims == 2 and x.ndim == 5 and (x.shape[-1] == 1 or not self.training):
-            slices = self.pyramid(_as_slices(x), None if mask is None else _as_slices(mask))
-            return [found.unflatten(0, (len(x), x.shape[-1])).movedim(1, -1) for found in slices]
+            slices = self.pyramid(as_slices(x), None if mask is None else as_slices(mask))
+            return [as_volumes(found, len(x)) for found in slices]
         self._check_image(x)
         size = x.shape[2:]
         with self.masked(mask, x):
@@ -205,11 +207,6 @@ def _cumulative(stages: Sequence[Stage], spatial_dims: int) -> tuple[int | tuple
     return tuple(strides)
 
 
-def _as_slices(x: torch.Tensor) -> torch.Tensor:
-    """Return the slices ``(B * Z, C, X, Y)`` of volumes ``(B, C, X, Y, Z)``."""
-    return x.movedim(-1, 1).flatten(0, 1)
-
-
 def _check_mask(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     shape = (x.shape[0], 1, *x.shape[2:])
     try:
@@ -218,15 +215,8 @@ def _check_mask(mask: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         raise ValueError(
             f"mask expects a shape that broadcasts to {shape}, found {tuple(mask.shape)}; draw it at image resolution."
         ) from error
-    if not ((full == 0) | (full == 1)).all():
-        raise ValueError(
-            f"mask expects 1 (visible) and 0 (hidden), found values up to {float(full.max())}; compare with 0 first."
-        )
-    empty = (full.flatten(1) == 0).all(1).nonzero().flatten().tolist()
-    if empty:
-        raise ValueError(
-            f"mask expects a visible voxel in every sample, found none in {empty}; lower the masked share."
-        )
+    check_binary(full, "1 (visible) or 0 (hidden)")
+    check_seen(full != 0)
     return full
 
 
@@ -243,4 +233,4 @@ def _outputs_of(encoder: Encoder) -> list[str]:
 
 
 # an Encoder is a network of the table too: it can be cut further, and weights load into it directly
-register_encoder(Encoder, EncoderRow(_stages_of, _inputs_of, _outputs_of))
+register_encoder(Encoder, EncoderRow(_stages_of, _inputs_of, _outputs_of, full_size=False))

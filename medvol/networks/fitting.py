@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from .encoder import Encoder
-from .registry import find_stages
+from .registry import find_row, find_stages
 from .token_grid import as_slices, as_volumes
 
 __all__ = ["Fit"]
@@ -28,7 +28,8 @@ class Fit:
         stride: what divides the image's size along each axis of the network, voxels.
 
     Raises:
-        ValueError: if the network is not in the table, or gives several outputs (deep supervision).
+        ValueError: if the network is not in the table, gives several outputs (deep supervision), or ends in anything
+            else than a map of the image's size, as encoders and classifiers do.
 
     Example:
         >>> import torch
@@ -44,11 +45,7 @@ class Fit:
 
     def __init__(self, network: nn.Module) -> None:
         self._name = type(network).__name__
-        if getattr(network, "deep_supervision", False):
-            raise ValueError(
-                f"{self._name} must give one output; found deep_supervision=True, which gives one per scale; build "
-                "the network with deep_supervision=False"
-            )
+        _check_output(network)
         encoder = Encoder(network)
         last = encoder.strides[-1]
         self.spatial_dims, self.in_channels = encoder.spatial_dims, encoder.in_channels
@@ -113,3 +110,21 @@ class Fit:
                 "DynUNet, UNet, BasicUNet or SegResNet"
             )
         return as_volumes(found, image.shape[0]) if sliced else found
+
+
+def _check_output(network: nn.Module) -> None:
+    name = type(network).__name__
+    if not find_row(network).full_size:
+        raise ValueError(
+            f"a network that restores images must end at full resolution; found {name}, which ends in features or "
+            "classes; take a U-Net such as DynUNet, or put the encoder of a transformer into MaskedViT or SimMIM"
+        )
+    found = ""
+    if getattr(network, "deep_supervision", False):
+        found = "deep_supervision=True, which gives one per scale; build the network with deep_supervision=False"
+    elif getattr(network, "dsdepth", 1) > 1:
+        found = f"dsdepth={network.dsdepth}, which gives one per scale; build the network with dsdepth=1"
+    elif hasattr(network, "up_layers_auto"):
+        found = "two decoders; take SegResNetDS with dsdepth=1"
+    if found:
+        raise ValueError(f"{name} must give one output; found {found}")

@@ -251,5 +251,5 @@ register_encoder(SegResNet, EncoderRow(_segresnet_stages, _segresnet_inputs, _se
 register_encoder(SegResNetDS, EncoderRow(_segresnet_ds_stages, _segresnet_ds_inputs, _segresnet_ds_outputs))
 register_encoder(SwinUNETR, EncoderRow(_swin_stages, _swin_inputs, _swin_outputs))
 register_encoder(FlexibleUNet, EncoderRow(_flexible_stages, _flexible_inputs, _flexible_outputs))
-register_encoder(ResNet, EncoderRow(_resnet_stages, _resnet_inputs, _resnet_outputs))
-register_encoder(DenseNet, EncoderRow(_densenet_stages, _densenet_inputs, _densenet_outputs))
+register_encoder(ResNet, EncoderRow(_resnet_stages, _resnet_inputs, _resnet_outputs, full_size=False))
+register_encoder(DenseNet, EncoderRow(_densenet_stages, _densenet_inputs, _densenet_outputs, full_size=False))

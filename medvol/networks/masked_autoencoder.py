@@ -7,8 +7,10 @@ import math
 from torch import Tensor, nn
 
 from .fitting import Fit
+from .masks import check_hidden
+from .unused import freeze_unused
 
-__all__ = ["MaskedAutoencoder", "check_hidden"]
+__all__ = ["MaskedAutoencoder"]
 
 
 class MaskedAutoencoder(nn.Module):
@@ -25,7 +27,8 @@ class MaskedAutoencoder(nn.Module):
         fill: what stands in hidden voxels, in units of the image; 0 is the mean of a standardized one.
 
     Raises:
-        ValueError: if the network is not in the table or gives several outputs, or ``fill`` is not finite.
+        ValueError: if the network is not in the table, does not end at full resolution or gives several outputs, or
+            ``fill`` is not finite.
 
     Example:
         >>> import torch
@@ -43,6 +46,7 @@ class MaskedAutoencoder(nn.Module):
         if not math.isfinite(fill):
             raise ValueError(f"fill must be a finite number; found {fill}; 0 is usual")
         self.fit = Fit(network)
+        freeze_unused(network)
         self.network, self.fill = network, float(fill)
 
     def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,37 +67,3 @@ class MaskedAutoencoder(nn.Module):
         # a fill and not a product: a NaN under the mask would survive one
         holes = image.masked_fill(mask.to(image.device) == 1, self.fill)
         return self.fit.run(self.network, holes), mask
-
-
-def check_hidden(mask: Tensor, image: Tensor) -> None:
-    """Refuse masks that do not say of every voxel of an image whether it is hidden.
-
-    Args:
-        mask: hidden voxels, ``(B, 1, *spatial)``, 1 = hidden, 0 = visible; any type.
-        image: ``(B, C, *spatial)``.
-
-    Raises:
-        ValueError: if the mask has another shape or other values, or hides a sample altogether.
-
-    Example:
-        >>> import torch
-        >>> check_hidden(torch.eye(4).reshape(1, 1, 4, 4), torch.zeros(1, 3, 4, 4))
-    """
-    want = (image.shape[0], 1, *image.shape[2:])
-    if tuple(mask.shape) != want:
-        raise ValueError(
-            f"mask must have the shape {want}, one value per voxel; found {tuple(mask.shape)}; draw it from the image "
-            "that the network gets, by medvol.transforms.RandBlockMaskd"
-        )
-    visible = mask == 0
-    if not (visible | (mask == 1)).all():
-        odd = mask[~(visible | (mask == 1))].flatten()[0].item()
-        raise ValueError(
-            f"mask must be 1 (hidden) or 0 (visible) in every voxel; found {odd:g}; leave it out of resampling and of "
-            "intensity transforms"
-        )
-    empty = (~visible.flatten(1).any(1)).nonzero().flatten().tolist()
-    if empty:
-        raise ValueError(
-            f"mask must leave a visible voxel in every sample; found none in {empty}; lower the ratio of hidden blocks"
-        )

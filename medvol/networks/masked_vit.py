@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from .registry import find_stages
 from .token_grid import TokenGrid, as_slices, as_volumes, hidden_tokens, to_voxels
-from .vision_transformers import freeze_unused
+from .unused import freeze_unused
 
 __all__ = ["MaskedViT", "grid_positions"]
 
@@ -148,8 +148,8 @@ def _visible(hidden: Tensor) -> Tensor:
     counts = (~hidden).sum(1)
     if (counts != counts[0]).any():
         raise ValueError(
-            f"the mask must leave equally many tokens visible in every sample; found {counts.tolist()}; draw it with "
-            "RandBlockMaskd, which hides the same number of blocks each time"
+            f"the mask must leave equally many tokens visible in every sample; found {counts.tolist()}; give "
+            "RandBlockMaskd one ratio, not a range"
         )
     return (~hidden).nonzero()[:, 1].reshape(len(hidden), -1)
 

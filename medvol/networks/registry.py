@@ -69,11 +69,13 @@ class EncoderRow:
         inputs: paths of every layer that reads the image, the encoder's first one first. A path that holds no weight
             says that the image enters there unweighted (an identity shortcut), so channels cannot be mapped.
         outputs: paths of the output layer: the layers whose shape depends on the number of output channels.
+        full_size: whether the network's own forward ends in a map of the image's size, as a U-Net's does.
     """
 
     stages: Callable[[nn.Module], Sequence[Stage]]
     inputs: Callable[[nn.Module], Sequence[str]]
     outputs: Callable[[nn.Module], Sequence[str]]
+    full_size: bool = True
 
 
 _ROWS: dict[type[nn.Module], EncoderRow] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .fitting import Fit
+from .unused import freeze_unused
 
 __all__ = ["Restoration"]
 
@@ -21,7 +22,7 @@ class Restoration(nn.Module):
             takes volumes ``(B, C, X, Y, Z)``, too, slice by slice; in training with Z = 1 only.
 
     Raises:
-        ValueError: if the network is not in the table or gives several outputs.
+        ValueError: if the network is not in the table, does not end at full resolution or gives several outputs.
 
     Example:
         >>> import torch
@@ -34,6 +35,7 @@ class Restoration(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.fit = Fit(network)
+        freeze_unused(network)
         self.network = network
 
     def forward(self, image: Tensor) -> Tensor:

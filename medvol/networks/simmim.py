@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .registry import input_paths
 from .token_grid import as_slices, as_volumes, hidden_tokens, to_voxels
-from .vision_transformers import freeze_unused
+from .unused import freeze_unused
 
 __all__ = ["SimMIM"]
 

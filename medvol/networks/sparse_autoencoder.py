@@ -8,7 +8,7 @@ from .decoders import find_decoder
 from .densify import Densify
 from .encoder import Encoder
 from .fitting import Fit
-from .masked_autoencoder import check_hidden
+from .masks import check_hidden
 from .sparse import MaskHolder
 
 __all__ = ["SparseAutoencoder"]

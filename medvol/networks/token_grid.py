@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .masks import check_hidden
+
 __all__ = ["TokenGrid", "as_slices", "as_volumes", "hidden_tokens", "to_voxels"]
 
 
@@ -79,23 +81,13 @@ def hidden_tokens(mask: Tensor, image: Tensor, size: Sequence[int]) -> Tensor:
         >>> hidden_tokens(mask, torch.rand(1, 2, 4, 6), (2, 3)).tolist()
         [[[False, False], [True, False]]]
     """
-    mask = mask.as_subclass(Tensor)
-    shape, spatial = (image.shape[0], 1, *image.shape[2:]), image.shape[2:]
-    if tuple(mask.shape) != shape:
-        raise ValueError(
-            f"the mask must have the shape {shape} of the image with one channel; found {tuple(mask.shape)}; draw it "
-            "with RandBlockMaskd after everything that changes the image's size"
-        )
+    mask, spatial = mask.as_subclass(Tensor), image.shape[2:]
+    check_hidden(mask, image)
     if any(n % s for n, s in zip(spatial, size, strict=True)):
         raise ValueError(
             f"the image must be whole tokens of {_by(size)} voxels; found {_by(spatial)}; crop it to multiples of these"
         )
     hidden = mask[(slice(None), 0, *(slice(None, None, s) for s in size))]
-    if not ((mask == 0) | (mask == 1)).all():
-        raise ValueError(
-            f"the mask must be 1 (hidden) or 0 (visible); found values from {float(mask.min())} to "
-            f"{float(mask.max())}; draw it with RandBlockMaskd and interpolate it nowhere"
-        )
     spread = hidden.unsqueeze(1)
     for axis, s in enumerate(size, start=2):
         spread = spread.repeat_interleave(s, axis)
@@ -104,13 +96,7 @@ def hidden_tokens(mask: Tensor, image: Tensor, size: Sequence[int]) -> Tensor:
             f"the mask must hide whole tokens of {_by(size)} voxels; found tokens that are hidden in part; give "
             "RandBlockMaskd blocks that are multiples of these"
         )
-    hidden = hidden == 1
-    if hidden.flatten(1).all(1).any():
-        raise ValueError(
-            "the mask must leave a visible token in every sample; found a sample without; lower the ratio of hidden "
-            "blocks, or make them smaller"
-        )
-    return hidden
+    return hidden == 1
 
 
 def to_voxels(maps: Tensor, size: Sequence[int]) -> Tensor:

@@ -10,7 +10,6 @@ is that of the same weights without it. Loading an encoder's file leaves it, and
 
 from __future__ import annotations
 
-from monai.networks.blocks.transformerblock import TransformerBlock
 from monai.networks.nets.unetr import UNETR
 from monai.networks.nets.vit import ViT
 from torch import nn
@@ -18,27 +17,7 @@ from torch import nn
 from .registry import EncoderRow, Stage, register_encoder
 from .token_grid import TokenGrid
 
-__all__ = ["freeze_unused"]
-
-
-def freeze_unused(network: nn.Module) -> None:
-    """Takes the parameters that no forward pass reads out of the training.
-
-    MONAI's ``TransformerBlock`` owns a norm for cross-attention also where it has none. Distributed training stops at
-    parameters that never get a gradient.
-
-    Args:
-        network: changed in place: ``requires_grad`` of those parameters; names and values stay.
-
-    Example:
-        >>> block = TransformerBlock(hidden_size=8, mlp_dim=8, num_heads=2)
-        >>> freeze_unused(block)
-        >>> [name for name, p in block.named_parameters() if not p.requires_grad]
-        ['norm_cross_attn.weight', 'norm_cross_attn.bias']
-    """
-    for block in network.modules():
-        if isinstance(block, TransformerBlock) and not block.with_cross_attention:
-            block.norm_cross_attn.requires_grad_(False)
+__all__: list[str] = []
 
 
 def _stage(vit: ViT, prefix: str = "", grid: tuple[int, ...] | None = None) -> Stage:
@@ -83,5 +62,5 @@ def _unetr_outputs(network: UNETR) -> list[str]:
     return ["out"]
 
 
-register_encoder(ViT, EncoderRow(_vit_stages, _vit_inputs, _vit_outputs))
+register_encoder(ViT, EncoderRow(_vit_stages, _vit_inputs, _vit_outputs, full_size=False))
 register_encoder(UNETR, EncoderRow(_unetr_stages, _unetr_inputs, _unetr_outputs))

@@ -6,6 +6,7 @@ from .blur import RandPatchBlurd
 from .classes import LabelsToClassesd
 from .corruption import CORRUPTIONS, SPATIAL_CORRUPTIONS, Corruptiond
 from .foreground import ForegroundMaskd
+from .foreground_crop import RandForegroundCropd
 from .fusion import RandVolumeFusiond
 from .intensity import RandPatchIntensityd
 from .jigsaw import RandJigsawd
@@ -13,7 +14,7 @@ from .location import RandRelativeLocationd, center_pairs, location_names
 from .masking import RandBlockMaskd
 from .modalities import SelectChannelsd
 from .painting import RandPaintd
-from .partial import RandForegroundCropd, RandReadCropByPosNegLabeld, RandReadCropd
+from .partial import RandReadCropByPosNegLabeld, RandReadCropd
 from .patches import RandPatchGridd
 from .permutations import hamming_distances, permutation_set
 from .regions import ClassesToLabelsd, LabelsToRegionsd, RegionsToLabelsd

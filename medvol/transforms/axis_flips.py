@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -60,14 +61,15 @@ class RandAxisFlipsd(RandomizableTransform, MapTransform):
         RandomizableTransform.__init__(self, prob=check_probability("prob", prob))
         self.most = check_count("most", most)
         try:
-            self.spatial_axes = tuple(spatial_axes)
+            axes = tuple(spatial_axes)
         except TypeError:
-            self.spatial_axes = ()
-        if not self.spatial_axes or any(axis not in (0, 1, 2) for axis in self.spatial_axes):
+            axes = ()
+        if not axes or not all(map(_is_axis, axes)):
             raise ValueError(
                 f"spatial_axes must list axes out of 0, 1 and 2, the first after the channels being 0; found "
                 f"{spatial_axes!r}; (0, 1, 2) is usual"
             )
+        self.spatial_axes = tuple(map(int, axes))
         self.axes: tuple[int, ...] = ()  # mirrored in the last sample, in order
 
     def randomize(self, data: Any = None) -> None:
@@ -93,3 +95,7 @@ class RandAxisFlipsd(RandomizableTransform, MapTransform):
             return value
         # MONAI's own transform also mirrors what the metadata say of the orientation.
         return Flip(axes)(value) if isinstance(value, MetaTensor) else torch.flip(image, [axis + 1 for axis in axes])
+
+
+def _is_axis(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 0 <= value <= 2

@@ -12,6 +12,8 @@ from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import ensure_tuple
 from torch import Tensor
 
+from .partial import with_whole
+
 __all__ = ["RandVolumeFusiond"]
 
 _MOST = 255  # classes, which are stored in one byte
@@ -29,7 +31,8 @@ class RandVolumeFusiond(RandomizableTransform, MapTransform):
     ``(C, X, Y, 1)`` and as ``(C, X, Y)`` is fused alike.
 
     The classes, K + 1 of them, are what a network is to tell of every voxel. Cut both images to one shape before,
-    each at a place of its own, and change intensities after, so that both images of the mixture change alike.
+    each at a place of its own, and change intensities after, so that both images of the mixture change alike. The
+    result lies on the device of the own image, wherever the partner's is.
 
     Args:
         keys: images ``(C, *spatial)``, all fused in the same boxes.
@@ -101,7 +104,7 @@ class RandVolumeFusiond(RandomizableTransform, MapTransform):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the sample with fused images, the fusion map as its label, and without the partner's images."""
-        d = dict(data)
+        d = with_whole(data)
         pairs = {key: self._pair(d, key, other) for key, other in self.key_iterator(d, self.partner_keys)}
         shapes = {tuple(own.shape[1:]) for own, _ in pairs.values()}
         if len(shapes) > 1:
@@ -110,9 +113,10 @@ class RandVolumeFusiond(RandomizableTransform, MapTransform):
             )
         for shape in shapes:
             self.randomize(shape)
-            fusion_map = torch.as_tensor(self._map(shape))
+            device = next(iter(pairs.values()))[0].device
+            fusion_map = torch.as_tensor(self._map(shape)).to(device)
             for key, (own, partner) in pairs.items():
-                share = fusion_map.to(own.dtype) / self.classes
+                share = fusion_map.to(own.device, own.dtype) / self.classes
                 d[key] = share * own + (1 - share) * partner
             d[self.label_key] = fusion_map[None]
             drawn = zip(self.start.tolist(), self.stop.tolist(), self.drawn.tolist(), strict=True)
@@ -141,7 +145,7 @@ class RandVolumeFusiond(RandomizableTransform, MapTransform):
                 f"{key!r} and {other!r} must be images (C, *spatial) of one shape; found {tuple(own.shape)} and "
                 f"{tuple(partner.shape)}; pad and cut both to one size before RandVolumeFusiond"
             )
-        return tuple(image if image.is_floating_point() else image.float() for image in (own, partner))
+        return tuple(image if image.is_floating_point() else image.float() for image in (own, partner.to(own.device)))
 
 
 def _is_count(value: Any) -> bool:

@@ -45,8 +45,8 @@ class RandBlockMaskd(RandomizableTransform, MapTransform):
 
     Raises:
         ValueError: if a block is no positive whole number, a ratio is not between 0 and 1, or two keys are one; when
-            called, if a size is no multiple of its block, if no block would be hidden or none visible, or if the image
-            is not finite.
+            called, if a size is no multiple of its block, if no block would be hidden or none visible, if the image is
+            not finite, or if what is left out is absent or has another shape.
 
     Example:
         >>> sample = {"image": torch.rand(1, 8, 4, 1)}
@@ -98,6 +98,12 @@ class RandBlockMaskd(RandomizableTransform, MapTransform):
         """Return the sample with its mask and its label."""
         d = dict(data)
         key = next(iter(self.key_iterator(d)))
+        for left_out in (self.exclude_key, self.foreground_key):
+            if left_out is not None and left_out not in d:
+                raise ValueError(
+                    f"what is left out of the loss must stand under {left_out!r}; found {', '.join(map(str, d))}; load "
+                    "it, or set exclude_key or foreground_key to null"
+                )
         label = _copied(d[key])
         if not bool(torch.isfinite(label).all()):
             found = int((~torch.isfinite(label)).sum())
@@ -155,11 +161,6 @@ class RandBlockMaskd(RandomizableTransform, MapTransform):
 
     def _marked(self, d: Mapping[Hashable, Any], key: Hashable, label: Tensor) -> Tensor:
         """Return where an array of the sample is not 0, in the shape of the label."""
-        if key not in d:
-            raise KeyError(
-                f"what is left out of the loss must be in the sample; {key!r} is not among {', '.join(map(str, d))}; "
-                "load it, or set exclude_key or foreground_key to null"
-            )
         marked = torch.as_tensor(d[key]).as_subclass(Tensor).to(label.device) != 0
         if tuple(marked.shape[1:]) != tuple(label.shape[1:]) or marked.shape[0] not in (1, label.shape[0]):
             raise ValueError(

@@ -17,7 +17,9 @@ from monai.transforms import (
 )
 from monai.utils import fall_back_tuple
 
-__all__ = ["RandForegroundCropd", "RandReadCropByPosNegLabeld", "RandReadCropd", "is_chunked", "with_whole"]
+__all__ = ["CropOfParts", "RandReadCropByPosNegLabeld", "RandReadCropd", "is_chunked", "kept_in_chunks", "with_whole"]
+
+_PARTNER = "partner_"  # how the keys of another patient's images begin
 
 
 def is_chunked(value: Any) -> bool:
@@ -44,17 +46,41 @@ def with_whole(data: Mapping[Hashable, Any], parts: Sequence[Hashable] = ()) -> 
     return {key: v.whole() if is_chunked(v) and key not in parts else v for key, v in data.items()}
 
 
-class _CropOfParts(Crop):
-    """MONAI's crop that lets a chunked array do the slicing, and then has nothing left to cut."""
+def kept_in_chunks(
+    data: Mapping[Hashable, Any], keys: Sequence[Hashable], whole: Hashable | None = None
+) -> list[Hashable]:
+    """Return the keys that may stay in chunks: those that are cut now, and those of a partner, which are cut later.
+
+    Args:
+        data: sample.
+        keys: of the images that are cut now.
+        whole: key of an image that must be read in any case.
+
+    Example:
+        >>> kept_in_chunks({"image": 0, "mask": 0, "partner_image": 0, "partner_mask": 0}, ["image"], "partner_mask")
+        ['image', 'partner_image']
+    """
+    waiting = [key for key in data if isinstance(key, str) and key.startswith(_PARTNER)]
+    return [key for key in dict.fromkeys([*keys, *waiting]) if key != whole]
+
+
+class CropOfParts(Crop):
+    """MONAI's crop that lets a chunked array do the slicing, and then has nothing left to cut.
+
+    Example:
+        >>> CropOfParts()(torch.rand(1, 4, 4), (slice(1, 3), slice(0, 3))).shape
+        torch.Size([1, 2, 3])
+    """
 
     def __call__(self, img: Any, slices: tuple[slice, ...], lazy: bool | None = None) -> torch.Tensor:  # type: ignore[override]
+        """Return the part of an image ``(C, *spatial)`` inside slices, one for each spatial axis."""
         if is_chunked(img):
             img, slices = img[(slice(None), *slices[: img.ndim - 1])], (slice(None),) * (img.ndim - 1)
         return super().__call__(img=img, slices=slices, lazy=lazy)
 
 
-class _RandReadCrop(RandSpatialCrop, _CropOfParts):
-    """``RandSpatialCrop``, whose last step, cutting, goes through ``_CropOfParts``."""
+class _RandReadCrop(RandSpatialCrop, CropOfParts):
+    """``RandSpatialCrop``, whose last step, cutting, goes through ``CropOfParts``."""
 
 
 class _RandReadCropByPosNegLabel(RandCropByPosNegLabel):
@@ -65,7 +91,7 @@ class _RandReadCropByPosNegLabel(RandCropByPosNegLabel):
             return super().__call__(img, *args, **options)
         size = fall_back_tuple(self.spatial_size, default=img.shape[1:])
         windows = [SpatialCrop(roi_center=center, roi_size=size).slices for center in self.centers or ()]
-        return [_CropOfParts()(img, window) for window in windows]
+        return [CropOfParts()(img, window) for window in windows]
 
 
 class RandReadCropd(RandSpatialCropd):
@@ -73,8 +99,8 @@ class RandReadCropd(RandSpatialCropd):
 
     It draws the very same crops, and cuts the same values. Of a tensor the crop is MONAI's own in every respect; of a
     chunked array, as :class:`medvol.data.StreamDataset` gives it for large volumes, the place of the crop is not in the
-    metadata. It must be the first random transform; chunked arrays under other keys are read whole. All images under
-    ``keys`` have one spatial shape.
+    metadata. It must be the first random transform. Chunked arrays under other keys are read whole, except a partner's
+    (``partner_image`` and so on), which wait for a crop of their own. All images under ``keys`` have one spatial shape.
 
     Args:
         keys: images ``(C, *spatial)``.
@@ -114,14 +140,15 @@ class RandReadCropd(RandSpatialCropd):
     def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:
         """Return the sample with each image cut at the same drawn place."""
         lazily = self.lazy if lazy is None else lazy
-        return super().__call__(with_whole(data, () if lazily else self.keys), lazy)
+        return super().__call__(with_whole(data, () if lazily else kept_in_chunks(data, self.keys)), lazy)
 
 
 class RandReadCropByPosNegLabeld(RandCropByPosNegLabeld):
     """MONAI's ``RandCropByPosNegLabeld`` that reads only the crops where an image is kept in chunks.
 
-    It draws the very same crops, and cuts the same values; see :class:`RandReadCropd` for what differs. The label, and
-    the image of ``image_key`` if there is one, are read whole, because a center is drawn among all their voxels.
+    It draws the very same crops, and cuts the same values; see :class:`RandReadCropd` for what differs. All chunked
+    arrays under other keys are read whole; so are the label, and the image of ``image_key`` if there is one, because a
+    center is drawn among all their voxels.
 
     Args:
         keys: images ``(C, *spatial)``.
@@ -190,38 +217,3 @@ class RandReadCropByPosNegLabeld(RandCropByPosNegLabeld):
         lazily = self.lazy if lazy is None else lazy
         parts = set() if lazily else set(self.keys) - {self.label_key, self.image_key}
         return super().__call__(with_whole(data, tuple(parts)), lazy)
-
-
-class RandForegroundCropd(RandReadCropByPosNegLabeld):
-    """Crop once around a random voxel of the foreground, as far as the volume allows; returns one sample, not a list.
-
-    So it can stand twice in a chain, for a volume and for its partner. In a volume without foreground the crop lies
-    anywhere.
-
-    Args:
-        keys: images ``(C, *spatial)``.
-        foreground_key: where the mask ``(1, *spatial)`` stands; a voxel other than 0 is foreground.
-        spatial_size: voxels of the crop per axis.
-        allow_missing_keys: skip absent images instead of failing.
-
-    Raises:
-        ValueError: as in MONAI: an image smaller than the crop.
-
-    Example:
-        >>> sample = {"image": torch.rand(1, 6, 6, 6), "mask": torch.ones(1, 6, 6, 6)}
-        >>> RandForegroundCropd("image", "mask", (2, 2, 2))(sample)["image"].shape
-        torch.Size([1, 2, 2, 2])
-    """
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        foreground_key: str,
-        spatial_size: Sequence[int] | int,
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, foreground_key, spatial_size, pos=1, neg=0, allow_missing_keys=allow_missing_keys)
-
-    def __call__(self, data: Mapping[Hashable, Any], lazy: bool | None = None) -> dict[Hashable, Any]:  # type: ignore[override]
-        """Return the sample with all images cut at the same drawn place."""
-        return super().__call__(data, lazy)[0]

@@ -33,7 +33,7 @@ EXPRESSIONS = [  # what a "$" may say; anything longer belongs into a component
     r"medvol\.distributed\.(device|initialize|finalize)\(\)",
     r"medvol\.engines\.num_epochs\(@steps, @steps_per_epoch\)",
     r"medvol\.metrics\.\w+\((@grid|activation='sigmoid')?\)",
-    r"medvol\.engines\.SaveReconstructions\(@run_dir, @spacing\)",
+    r"medvol\.engines\.SaveReconstructions\(@run_dir, @spacing\) if @reconstructions else None",
     r"medvol\.metrics\.num_outputs\(@mode, @targets\)",
     r"medvol\.networks\.parameter_groups\(@network, @learning_rate, @encoder_scale\)",
     r"medvol\.networks\.encoder_modules\(@network\) if @pretrained else \[\]",
@@ -131,14 +131,20 @@ def test_properties_are_clean(config: str, overrides: Callable[..., dict], train
     assert workflow.check_properties() == []
 
 
+ANOTHER_NETWORK = {"args_unetr.json", "args_swin.json"}  # of a training, which its evaluation and inference need, too
+
+
 @pytest.mark.parametrize("args", sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("*/*args_*.json")))
 def test_args_files_fit_their_bundle(args: str, overrides: Callable[..., dict]) -> None:
     bundle, file = args.split("/")
     given = load(args)
     if bundle == "unet_pancreas":  # no manifest of its data is in a clone
         given = {"manifest": overrides(bundle)["manifest"], **given}
-    opened = open_bundle(bundle, "inference.json" if "inference" in file else "train.json", overrides=given)
-    assert [*keys_rule(opened), *preprocessing_rule(opened)] == []
+    configs = ["inference.json" if "inference" in file else "train.json"]
+    configs += ["evaluate.json", "inference.json"] if bundle == "unet_brats" and file in ANOTHER_NETWORK else []
+    for config in configs:
+        opened = open_bundle(bundle, config, overrides=given)
+        assert [*keys_rule(opened), *preprocessing_rule(opened)] == []
 
 
 DATA_ARGS = [p for p in ROOT.glob("*/inference_args_*.json") if p.stem != "inference_args_vit"]  # another network

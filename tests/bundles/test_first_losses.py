@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
-from monai.transforms import Compose
+from monai.transforms import Compose, NormalizeIntensity
 
 from medvol.networks import Encoder, load_pretrained
 from medvol.networks.weights import read_weights
@@ -80,6 +80,94 @@ def test_the_loss_of_equal_embeddings_is_the_logarithm_of_the_candidates(
     negatives = [2 * int((batch["label"] != patient).sum()) for patient in batch["label"]]
     expected = sum(math.log(n + 1) for n in negatives) / len(negatives)
     assert loss(torch.ones_like(embeddings), batch["label"]).item() == pytest.approx(expected, rel=1e-5)
+
+
+def with_zeros(bundle: str, overrides: Callable[..., dict]) -> tuple[float, dict]:
+    """The loss of a network that answers 0 everywhere, by the bundle's own loss on a batch of its own, and the batch."""
+    flow = workflow(bundle, overrides(bundle, batch_size=2))
+    parts = {key: flow.parser.get_parsed_content(key) for key in ("network", "loss", "prepare_batch")}
+    batch = batches(flow, 1)[0]
+    image, label, more, _ = parts["prepare_batch"](batch)
+    with torch.no_grad():
+        output = parts["network"](image, *more)
+    pair = isinstance(output, tuple)
+    zeros = (torch.zeros_like(output[0]), output[1]) if pair else torch.zeros_like(output)
+    return parts["loss"](zeros, label).item(), batch
+
+
+@pytest.mark.parametrize("bundle", some(["mae3d", "mae2d", "spark3d", "simmim3d"], {"mae3d"}))
+def test_the_loss_of_zeros_is_the_mean_over_hidden_voxels(bundle: str, overrides: Callable[..., dict]) -> None:
+    """Of the squares, or in SimMIM of the absolute values; visible voxels do not count."""
+    loss, batch = with_zeros(bundle, overrides)
+    clean, mask = batch["label"], batch["mask"]
+    values = clean[mask.expand_as(clean) > 0.5].double()
+    assert 0 < len(values) < clean.numel()
+    expected = values.abs().mean() if bundle == "simmim3d" else values.square().mean()
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_the_loss_of_equal_scores_of_shares_is_known(overrides: Callable[..., dict]) -> None:
+    """Cross-entropy ln 5, and Dice of all five classes, the first among them, from the numbers of their voxels."""
+    loss, batch = with_zeros("volumefusion3d", overrides)
+    label = batch["label"].flatten(1)
+    assert {0.0} < set(label.unique().tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    voxels, s = label.shape[1], 1e-5
+    counts = torch.stack([(label == share).sum(1) for share in range(5)], 1).double()  # (samples, classes)
+    dice = (1 - (2 * counts / 5 + s) / (voxels / 5 + counts + s)).mean().item()
+    assert loss == pytest.approx(math.log(5) + dice, rel=1e-5)
+
+
+GENESIS = some(["genesis3d", "genesis2d"], {"genesis3d"})
+PROBABILITIES = {"flip_prob": 0.4, "shuffle_prob": 0.5, "curve_prob": 0.9, "paint_prob": 0.9, "outer_prob": 0.8}
+
+
+@pytest.mark.parametrize("bundle", ["genesis3d", "genesis2d"])
+def test_distortions_stand_in_the_published_order_with_the_published_probabilities(bundle: str) -> None:
+    config = json.loads((ROOT / bundle / "train.json").read_text(encoding="utf-8"))
+    assert {key: config[key] for key in PROBABILITIES} == PROBABILITIES
+    chain = config["train"]["preprocessing"]["transforms"]
+    names = [step["_target_"].rpartition(".")[2] for step in chain]
+    copied = names.index("CopyItemsd")  # what is before it happens to the target, too
+    assert names[copied - 3 :] == [
+        "RandAxisFlipsd", "ScaleIntensityd", "DeleteItemsd", "CopyItemsd",
+        "RandLocalShuffled", "RandBezierIntensityd", "RandPaintd", "NormalizeIntensityd", "DeleteItemsd",
+    ]  # fmt: skip
+    read = [step["prob"] for step in (chain[copied - 3], *chain[copied + 1 : copied + 4])]
+    assert read == ["@flip_prob", "@shuffle_prob", "@curve_prob", "@paint_prob"]
+    assert chain[copied + 3]["outer_prob"] == "@outer_prob"
+    assert all(step["keys"] == ["image"] for step in (chain[copied - 2], *chain[copied : copied + 5]))
+
+
+@pytest.mark.parametrize("bundle", GENESIS)
+def test_without_distortions_the_target_is_the_image(bundle: str, overrides: Callable[..., dict]) -> None:
+    """And the target of a place in the stream is the same, bit for bit, however the image is distorted."""
+    never = {"shuffle_prob": 0.0, "curve_prob": 0.0, "paint_prob": 0.0}
+    last = {"train::preprocessing::transforms::16::_disabled_": True}  # what leaves the range of the target
+    shipped, still = (
+        workflow(bundle, overrides(bundle, **more)).parser.get_parsed_content("train::dataset")
+        for more in ({}, {**never, **last})
+    )
+    normalize = NormalizeIntensity(channel_wise=True)
+    distorted = 0
+    for position in range(4):
+        place = (position % len(shipped), position)
+        found, clean = shipped[place], still[place]
+        assert torch.equal(clean["image"], clean["label"])
+        assert torch.equal(found["label"], clean["label"])
+        distorted += not torch.equal(found["image"], normalize(clean["label"].clone()))  # it works in place
+    assert distorted
+
+
+@pytest.mark.parametrize("bundle", ["genesis3d", "genesis2d"])
+def test_a_crop_of_one_value_stays_finite(bundle: str) -> None:
+    """As crops of padding or of air are; the last scaling would divide by a deviation of zero."""
+    parser = ConfigParser(json.loads((ROOT / bundle / "train.json").read_text(encoding="utf-8")))
+    chain = parser.get_parsed_content("train::preprocessing").transforms[9:]
+    size = [24, 24, 24 if bundle == "genesis3d" else 1]
+    sample = {"image": torch.full((4, *size), 3.0), "foreground": torch.ones(1, *size), "label": "path"}
+    sample = Compose(chain).set_random_state(0)(sample)
+    assert torch.isfinite(sample["image"]).all()
+    assert (sample["label"] == 0).all()
 
 
 @pytest.mark.slow
@@ -164,10 +252,11 @@ def test_what_is_to_be_restored_is_the_clean_image(bundle: str, overrides: Calla
         if "mask" in sample:
             assert torch.equal(image, label)
             assert 0 < sample["mask"].mean() < 1
-        else:
-            for value in (image, label):
-                assert value.min() >= 0
-                assert value.max() <= 1
+        else:  # restored in [0, 1], seen on the scale of a fine-tuning
+            assert label.min() >= 0
+            assert label.max() <= 1
+            assert image.flatten(1).mean(1).abs().max() < 1e-4
+            assert image.flatten(1).std(1).sub(1).abs().max() < 1e-2
 
 
 @pytest.mark.parametrize("bundle", some(["jigsaw3d", "jigsaw2d"]))

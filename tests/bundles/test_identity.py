@@ -56,7 +56,8 @@ def test_where_things_lie_does_not_matter(config: dict, dataset: Path, tmp_path:
 
 def test_keys_left_out_change_nothing_and_are_exactly_these(config: dict) -> None:
     assert set(LEFT_OUT) == {
-        "run_name", "restart", "mlflow", "tracking", "num_workers", "device", "bundle_root", "cache_dir", "output_dir"
+        "run_name", "restart", "mlflow", "tracking", "reconstructions", "num_workers", "device", "bundle_root",
+        "cache_dir", "output_dir",
     }  # fmt: skip
     assert run_hash({**config, **dict.fromkeys(LEFT_OUT, "x")}) == run_hash(config)
     assert run_hash({**config, "steps": 4}) != run_hash(config)

@@ -27,6 +27,15 @@ def test_overrides_are_read_as_monai_reads_them(words: str, value: dict) -> None
     assert overrides_of(words.split()) == value
 
 
+@pytest.mark.parametrize(
+    ("words", "instead"),
+    [("--shards None", "write --shards null"), ("--validate::validator::pictures=None", r"pictures '\$None'")],
+)
+def test_none_is_refused_for_a_run_would_leave_it_out(words: str, instead: str) -> None:
+    with pytest.raises(ValueError, match=f"a run leaves None out.*{instead}"):
+        overrides_of(words.split())
+
+
 @pytest.mark.parametrize("word", ["0", "-1", "1.5", "two", "", "²"])
 def test_what_is_no_positive_number(word: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="at least 1 is expected; found"):

@@ -8,6 +8,8 @@ from torch import nn
 
 from medvol.engines import PretextEvaluator, PretextValidator
 from medvol.engines.validation import validate
+from medvol.losses import RestorationLoss
+from medvol.metrics import RestorationError
 
 
 class Noisy(nn.Module):
@@ -51,6 +53,20 @@ def test_mean_over_the_first_batches(trainer_factory, net_factory, stream_factor
             nn.functional.mse_loss(network(b["image"]), b["label"]).item() for b in (next(batches), next(batches))
         ]
     assert found == pytest.approx(sum(losses) / 2, rel=1e-6)
+
+
+def test_a_batch_without_a_counted_voxel_is_worth_0_and_the_error_of_the_monitor_leaves_it_out(trainer_factory):
+    """As it is documented: batches weigh alike in val_loss, voxels in the monitor."""
+    clean, nothing = torch.full((2, 1, 4, 4), 3.0), torch.full((2, 1, 4, 4), torch.nan)
+    batches = [{"image": torch.zeros(2, 1, 4, 4), "label": label} for label in (clean, nothing)]
+    network = nn.Conv2d(1, 1, 1)
+    nn.init.zeros_(network.bias)
+    validator = PretextValidator(network, batches, RestorationLoss(), [RestorationError()])
+    assert validator.run(trainer_factory(network=network)) == {
+        "val_loss": pytest.approx(4.5),
+        "val_mse": pytest.approx(9.0),
+        "val_explained": pytest.approx(float("nan"), nan_ok=True),
+    }
 
 
 def test_one_pass_by_default(stream_factory, net_factory):

@@ -73,6 +73,19 @@ def test_nothing_counted_is_zero_with_a_graph(label: torch.Tensor) -> None:
     assert (x.grad == 0).all()
 
 
+def test_micro_batches_of_a_step_weigh_alike() -> None:
+    """Each is divided by its own number of voxels: not the mean over the voxels of both."""
+    other = torch.where(torch.arange(SHAPE[-1]) < 2, LABEL, math.nan)  # counts fewer voxels
+    counts = [int((HIDDEN & ~label.isnan()).sum()) for label in (LABEL, other)]
+    assert counts[1] < counts[0] * 0.6, "the test has power"
+    x, criterion = X.clone().requires_grad_(), RestorationLoss()
+    for label in (LABEL, other):
+        (criterion((x, MASK), label) / 2).backward()  # as the trainer divides by the number of micro-batches
+    errors = [torch.where(HIDDEN & ~label.isnan(), X - CLEAN, 0.0) for label in (LABEL, other)]
+    want = sum(2 * error / count for error, count in zip(errors, counts, strict=True)) / 2
+    torch.testing.assert_close(x.grad, want)
+
+
 def test_half_precision_is_computed_in_single() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         loss = RestorationLoss("l2", "sigmoid")((X.bfloat16(), MASK.bfloat16()), LABEL.float())

@@ -19,7 +19,7 @@ def batch(mode, shape=(2, 3, 4, 5, 3), seed=0):
     return logits, torch.randint(0, shape[1], (shape[0], 1, *shape[2:]), generator=generator)
 
 
-def brute(logits, label, mode, batch_dice=False):
+def brute(logits, label, mode, batch_dice=False, background=False):
     """(Dice, entropy) voxel by voxel in float64."""
     flat = logits.flatten(2).tolist()
     num_samples, num_channels, num_voxels = logits.flatten(2).shape
@@ -46,7 +46,7 @@ def brute(logits, label, mode, batch_dice=False):
     dices = []
     groups = [range(num_samples)] if batch_dice else [[b] for b in range(num_samples)]
     for group in groups:
-        for c in range(0 if mode == "regions" else 1, num_channels):
+        for c in range(0 if mode == "regions" or background else 1, num_channels):
             pairs = [(probability[b][c][v], truth(b, c, v)) for b in group for v in range(num_voxels)]
             overlap, size = sum(p * g for p, g in pairs), sum(p + g for p, g in pairs)
             dices.append(1 - (2 * overlap + 1e-5) / (size + 1e-5))
@@ -64,6 +64,27 @@ def test_equals_a_loop_in_float64(mode, shape, batch_dice):
     assert loss(logits.float(), label).item() == pytest.approx(dice + entropy, rel=1e-5)
     weighted = SegmentationLoss(mode, dice_weight=0.3, entropy_weight=2.0, batch_dice=batch_dice)
     assert weighted(logits, label).item() == pytest.approx(0.3 * dice + 2 * entropy, rel=1e-10)
+
+
+@pytest.mark.parametrize("batch_dice", [False, True])
+def test_background_counts_on_request(batch_dice):
+    logits, label = batch("classes")
+    dice, entropy = brute(logits, label, "classes", batch_dice, background=True)
+    loss = SegmentationLoss("classes", batch_dice=batch_dice, include_background=True)
+    assert loss(logits, label).item() == pytest.approx(dice + entropy, rel=1e-12)
+
+
+def test_only_with_background_does_the_dice_of_class_0_matter():
+    """Two voxels, of class 0 and 2, swap their share of class 1: sums and overlaps of 1 and 2 stay as they were."""
+    label = torch.tensor([0, 2, 1, 1]).reshape(1, 1, 2, 2)
+    first = torch.tensor([[0.3, 0.4, 0.3], [0.5, 0.2, 0.3], [0.1, 0.8, 0.1], [0.2, 0.5, 0.3]], dtype=torch.float64)
+    second = first.clone()
+    second[:2, 1] = first[:2, 1].flip(0)
+    second[:, 0] = 1 - second[:, 1] - second[:, 2]
+    for background in (False, True):
+        loss = SegmentationLoss("classes", entropy_weight=0.0, include_background=background)
+        one, other = (loss(p.log().T.reshape(1, 3, 2, 2), label).item() for p in (first, second))
+        assert (one == pytest.approx(other, rel=1e-12)) is not background
 
 
 def test_monai_dice_ce_is_another_loss_for_overlapping_regions():
@@ -121,6 +142,8 @@ def test_wrong_settings_and_shapes_are_refused():
         SegmentationLoss("softmax")
     with pytest.raises(ValueError, match=r"are 0\.0 and 0\.0; use 1 and 1"):
         SegmentationLoss(dice_weight=0.0, entropy_weight=0.0)
+    with pytest.raises(ValueError, match=r"include_background must be false.* found True with mode 'regions'"):
+        SegmentationLoss("regions", include_background=True)
     regions, classes = SegmentationLoss("regions"), SegmentationLoss("classes")
     logits = torch.zeros(2, 3, 4, 4, 4)
     for loss, wrong in [

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from monai.networks.nets import UNETR, DynUNet
+from monai.networks.nets import UNETR, DenseNet, DynUNet, SegResNetDS, SegResNetDS2, UNet, ViT, resnet10
 from torch import nn
 from unet_oracles import build
 
+from medvol.networks import Encoder, MaskedAutoencoder, Restoration
 from medvol.networks.fitting import Fit
 
 
@@ -54,8 +55,28 @@ def test_a_transformer_takes_the_size_that_it_has_positions_for():
 def test_networks_that_give_several_outputs_are_refused():
     with pytest.raises(ValueError, match=r"found deep_supervision=True.*build the network with"):
         Fit(DynUNet(3, 1, 1, [3] * 3, [1, 2, 2], [2, 2], filters=(4, 4, 4), deep_supervision=True))
+    with pytest.raises(ValueError, match=r"found dsdepth=2, .*build the network with dsdepth=1"):
+        Fit(SegResNetDS(2, 4, 1, 1, blocks_down=(1, 1, 1), dsdepth=2))
+    with pytest.raises(ValueError, match="found two decoders; take SegResNetDS"):
+        Fit(SegResNetDS2(2, 4, 1, 1, blocks_down=(1, 1)))
     with pytest.raises(ValueError, match="found Conv3d"):
         Fit(nn.Conv3d(1, 1, 3))
+
+
+@pytest.mark.parametrize("task", [Restoration, MaskedAutoencoder])
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: ViT(1, 16, 8, 12, 12, 1, 2, spatial_dims=2),
+        lambda: resnet10(spatial_dims=2, n_input_channels=1),
+        lambda: DenseNet(2, 1, 1, init_features=4, growth_rate=4, block_config=(1, 1)),
+        lambda: Encoder(UNet(2, 1, 1, (4, 8), (2,))),
+    ],
+    ids=["ViT", "ResNet", "DenseNet", "Encoder"],
+)
+def test_networks_that_end_in_features_or_classes_are_refused_before_anything_runs(task, network):
+    with pytest.raises(ValueError, match=r"must end at full resolution; found \w+, which .*; take a U-Net"):
+        task(network())
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import torch
 from unet_oracles import build, check_blanked, example
 
 from medvol.networks import MaskedAutoencoder
-from medvol.networks.masked_autoencoder import check_hidden
 
 
 def test_the_network_sees_the_fill_and_the_visible_voxels():
@@ -37,23 +36,6 @@ def test_a_slice_of_depth_one_gives_the_same():
     image, mask = example("dynunet", 2)
     network = MaskedAutoencoder(build("dynunet", 2))
     assert torch.equal(network(image[..., None], mask[..., None])[0][..., 0], network(image, mask)[0])
-
-
-@pytest.mark.parametrize(
-    ("mask", "words"),
-    [
-        (torch.zeros(2, 1, 6, 4), r"must have the shape \(2, 1, 4, 6\).*found \(2, 1, 6, 4\)"),  # transposed
-        (torch.zeros(2, 2, 4, 6), "one value per voxel"),
-        (torch.zeros(1, 1, 4, 6), "one value per voxel"),
-        (torch.full((2, 1, 4, 6), 0.5), "found 0.5"),
-        (torch.full((2, 1, 4, 6), float("nan")), "found nan"),
-        (torch.full((2, 1, 4, 6), -1), "found -1"),
-        (torch.stack([torch.zeros(1, 4, 6), torch.ones(1, 4, 6)]), r"visible voxel in every sample; found none in \[1"),
-    ],
-)
-def test_masks_that_do_not_fit_are_refused_in_a_sentence(mask, words):
-    with pytest.raises(ValueError, match=words):
-        check_hidden(mask, torch.zeros(2, 3, 4, 6))
 
 
 def test_images_and_fills_that_do_not_fit_are_refused_in_a_sentence():

@@ -128,7 +128,7 @@ def test_images_and_masks_that_do_not_fit() -> None:
     network, image = flat(), torch.rand(2, 1, 8, 12)
     uneven = half()
     uneven[0, :, :, :4] = 1
-    with pytest.raises(ValueError, match=r"equally many tokens .*; found \[2, 3\]"):
+    with pytest.raises(ValueError, match=r"equally many tokens .*; found \[2, 3\]; give RandBlockMaskd one ratio"):
         network(image, uneven)
     with pytest.raises(ValueError, match="hidden in part"):
         network(image, torch.cat([half()[..., 1:], half()[..., :1]], -1).roll(1, 2))

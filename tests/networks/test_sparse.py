@@ -298,7 +298,7 @@ def test_mask_broadcasts_and_is_checked():
     assert torch.equal(encoder(x, slab.bool()), encoder(x, slab))
     with pytest.raises(ValueError, match=r"broadcasts to \(2, 1, 12, 12, 12\), found \(2, 1, 6, 6, 6\)"):
         encoder(x, torch.ones(2, 1, 6, 6, 6))
-    with pytest.raises(ValueError, match=r"found values up to 0\.5"):
+    with pytest.raises(ValueError, match=r"1 \(visible\) or 0 \(hidden\).*found 0\.5"):
         encoder(x, slab * 0.5)
     with pytest.raises(ValueError, match=r"found none in \[1\]"):
         encoder(x, torch.cat([torch.ones(1, 1, 12, 12, 12), torch.zeros(1, 1, 12, 12, 12)]))

@@ -12,7 +12,7 @@ from monai.networks.nets import UNETR, ViT
 
 from medvol.networks import Encoder, encoder_keys, encoder_modules, known_networks, load_pretrained, output_keys
 from medvol.networks.registry import input_paths
-from medvol.networks.vision_transformers import freeze_unused
+from medvol.networks.unused import freeze_unused
 from medvol.passport import write_passport
 
 SIZES = {2: ((8, 18), (4, 6)), 3: ((8, 18, 8), (4, 6, 2))}  # grids of 2 x 3 and 2 x 3 x 4

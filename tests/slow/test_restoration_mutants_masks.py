@@ -166,13 +166,20 @@ class Mutant(NamedTuple):
 
 DRAW, CALL = (RandBlockMaskd, "randomize"), (RandBlockMaskd, "__call__")
 LOSS, UPDATE = (RestorationLoss, "forward"), (RestorationError, "update")
+HIDE = (masked_autoencoder.MaskedAutoencoder, "forward")
+# Whole blocks change places, as if their grid had been flattened along the other axis first: as many are hidden, none
+# is cut, and the shape is right. What the encoder sees then is not what the loss leaves out.
+GRID = [n // s for n, s in zip(SIZE, BLOCK, strict=True)]
+REORDERED = f"mask[:, :, ::{BLOCK[0]}, ::{BLOCK[1]}, ::{BLOCK[2]}].transpose(2, 4).reshape(-1, 1, *{GRID})" + "".join(
+    f".repeat_interleave({side}, {axis})" for axis, side in enumerate(BLOCK, 2)
+)
 
 MUTANTS = [
     # masks
     Mutant("mask complement", blocks, "count: 18 of 60", *CALL,
            (("torch.zeros(math.prod(grid))", "torch.ones(math.prod(grid))"),
             ("[torch.as_tensor(self.drawn)] = 1.0", "[torch.as_tensor(self.drawn)] = 0.0"))),
-    Mutant("transposed mask", blocks, "cut: the block at", *CALL,
+    Mutant("mask transposed voxel by voxel, which shreds its blocks", blocks, "cut: the block at", *CALL,
            (("spread.reshape(1, *shape)", "spread.reshape(shape).transpose(0, 2).reshape(1, *shape)"),)),
     Mutant("voxels hidden, not blocks", blocks, "cut: the block at", *CALL,
            (("spread.reshape(1, *shape)", "spread.flatten()[torch.randperm(math.prod(shape))].reshape(1, *shape)"),)),
@@ -210,13 +217,17 @@ MUTANTS = [
            (("counted & (mask > 0.5)", "counted"),)),
     Mutant("loss over all voxels (agreement)", agreement, "loss: counts voxels", *LOSS,
            (("counted & (mask > 0.5)", "counted"),)),
-    Mutant("transposed mask (loss)", agreement, "loss: counts voxels", *LOSS,
-           (("(mask > 0.5)", "(mask.transpose(2, 4).reshape(mask.shape) > 0.5)"),)),
-    Mutant("mask redrawn between encoder and loss", agreement, "loss: counts voxels",
-           masked_autoencoder.MaskedAutoencoder, "forward",
+    Mutant("blocks of the mask in another order (loss)", agreement, "loss: counts voxels", *LOSS,
+           (("(mask > 0.5)", f"({REORDERED} > 0.5)"),)),
+    Mutant("blocks of the mask in another order between encoder and loss", agreement, "loss: counts voxels", *HIDE,
+           (("self.fit.run(self.network, holes), mask", f"self.fit.run(self.network, holes), {REORDERED}"),)),
+    Mutant("blocks of the mask in another order before the encoder", agreement, "encoder: sees", *HIDE,
+           (("self.fit.run(self.network, holes)",
+             f"self.fit.run(self.network, image.masked_fill({REORDERED} == 1, 0))"),)),
+    Mutant("mask mirrored between encoder and loss", agreement, "loss: counts voxels", *HIDE,
            (("self.fit.run(self.network, holes), mask", "self.fit.run(self.network, holes), mask.flip((2, 3, 4))"),)),
-    Mutant("hidden voxels shown to the encoder", agreement, "encoder: sees", masked_autoencoder.MaskedAutoencoder,
-           "forward", (("self.fit.run(self.network, holes)", "self.fit.run(self.network, image)"),)),
+    Mutant("hidden voxels shown to the encoder", agreement, "encoder: sees", *HIDE,
+           (("self.fit.run(self.network, holes)", "self.fit.run(self.network, image)"),)),
     Mutant("NaN counted as 0", value, "loss: ", *LOSS,
            (("counted = ~clean.isnan()", "clean = clean.nan_to_num(); counted = clean == clean"),)),
     Mutant("NaN counted in the number", value, "loss: ", *LOSS,

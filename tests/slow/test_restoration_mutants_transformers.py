@@ -68,7 +68,7 @@ MUTANTS = [
            (("return self._restore(image, mask), mask",
              "return self._restore(image, mask), mask.transpose(2, 3).reshape(mask.shape)"),), WINDOWS),
     Mutant("complement hidden", REGION, READ, token_grid, "hidden_tokens",
-           (("hidden = hidden == 1", "hidden = hidden == 0"),), ("masked", *WINDOWS)),
+           (("return hidden == 1", "return hidden == 0"),), ("masked", *WINDOWS)),
     Mutant("complement given to the loss", (oracles.regions,), COUNTED, SIMMIM, "forward",
            (("return self._restore(image, mask), mask", "return self._restore(image, mask), 1 - mask"),), WINDOWS),
     Mutant("mask redrawn inside", REGION, READ, MASKED, "_restore",

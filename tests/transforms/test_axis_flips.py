@@ -71,6 +71,10 @@ def test_only_the_listed_axes() -> None:
     assert found == {(1,), (2,)}  # an odd number of draws out of two axes
 
 
+def test_axes_of_an_array() -> None:
+    assert RandAxisFlipsd("image", spatial_axes=np.array([2, 0])).spatial_axes == (2, 0)
+
+
 def test_inputs_and_record_are_left_alone() -> None:
     image = volume(1, 4, 5, 6).numpy()
     frozen = image.copy()
@@ -107,6 +111,9 @@ def test_absent_images() -> None:
         ({"spatial_axes": [0, 3]}, r"axes out of 0, 1 and 2.*found \[0, 3\]"),
         ({"spatial_axes": []}, r"spatial_axes.*found \[\]"),
         ({"spatial_axes": 1}, "spatial_axes.*found 1"),
+        ({"spatial_axes": [1.0]}, r"spatial_axes.*found \[1.0\]"),
+        ({"spatial_axes": [True]}, r"spatial_axes.*found \[True\]"),
+        ({"spatial_axes": "01"}, "spatial_axes.*found '01'"),
     ],
 )
 def test_refusals(options: dict, words: str) -> None:

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Compose, CopyItemsd
+from monai.transforms import Compose, CopyItemsd, DeleteItemsd
 
-from medvol.transforms import RandAxisFlipsd, RandBezierIntensityd, RandLocalShuffled, RandPaintd
+from medvol.transforms import (
+    RandAxisFlipsd,
+    RandBezierIntensityd,
+    RandBlockMaskd,
+    RandLocalShuffled,
+    RandPaintd,
+    RandVolumeFusiond,
+)
 from medvol.transforms.distortion import as_image, check_inside, check_range, compiled, like, with_record
 
 
@@ -78,10 +85,14 @@ def test_a_loop_that_does_not_compile_says_so() -> None:
 
 
 def chain(*rates: float) -> Compose:
-    """Models Genesis as a bundle puts it together: flips, a copy for the label, and the distortions of the image."""
+    """Models Genesis as a bundle puts it together: flips, a copy for the label, and the distortions of the image.
+
+    A manifest names the annotation under the same key; it leaves before the copy, which replaces nothing.
+    """
     flip, shuffle, intensity, paint = rates
     parts = [
         RandAxisFlipsd("image", prob=flip),
+        DeleteItemsd("label"),
         CopyItemsd("image", names="label"),
         RandLocalShuffled("image", prob=shuffle, windows=300),
         RandBezierIntensityd("image", prob=intensity),
@@ -96,7 +107,7 @@ def test_the_target_is_the_clean_crop(shape: tuple[int, ...]) -> None:
     before, seen = image.clone(), set()
     for seed in range(12):
         distort.set_random_state(seed)
-        sample = distort({"image": image})
+        sample = distort({"image": image, "label": "a/seg.nii.gz", "patient": 3})
         axes = [axis + 1 for axis in distort.transforms[0].axes if axis < image.ndim - 1]
         assert torch.equal(sample["label"], image.flip(axes))
         assert torch.equal(image, before)
@@ -111,7 +122,47 @@ def test_the_target_is_the_clean_crop(shape: tuple[int, ...]) -> None:
 
 def test_nothing_happens_where_all_rates_are_zero() -> None:
     image = torch.rand(1, 20, 18, 16, generator=torch.Generator().manual_seed(0))
-    sample = chain(0, 0, 0, 0)({"image": image})
+    sample = chain(0, 0, 0, 0)({"image": image, "label": "a/seg.nii.gz"})
     assert torch.equal(sample["image"], image)
     assert torch.equal(sample["label"], image)
     assert sample["pretext"] == {"class": []}
+
+
+EXACT = {  # the others draw other numbers on an accelerator, or round otherwise
+    "flips": (RandAxisFlipsd("image", prob=1, most=1), True),
+    "fusion": (RandVolumeFusiond("image"), True),
+    "mask": (RandBlockMaskd("image", 4), True),
+    "curve": (RandBezierIntensityd("image", prob=1), False),
+    "shuffle": (RandLocalShuffled("image", prob=1, windows=300), False),
+    "in-painting": (RandPaintd("image", prob=1, outer_prob=0, again=1), False),
+    "out-painting": (RandPaintd("image", prob=1, outer_prob=1), False),
+}
+ACCELERATOR = pytest.param(
+    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+)
+
+
+@pytest.mark.parametrize("device", ["cpu", ACCELERATOR])
+@pytest.mark.parametrize("name", EXACT)
+def test_images_stay_on_their_device(name: str, device: str) -> None:
+    """And what is drawn there is the same where it is exact, and of the same kind where it is not."""
+    transform, exact = EXACT[name]
+    image, partner = torch.rand(2, 2, 24, 20, 16, generator=torch.Generator().manual_seed(0))
+    here = {"image": image, "partner_image": partner}
+    there = {"image": image.to(device), "partner_image": partner}  # a partner from elsewhere is moved
+    want, found = (transform.set_random_state(4)(sample) for sample in (here, there))
+    made = [key for key in ("image", "label", "mask") if key in found]
+    assert {found[key].device.type for key in made} == {device}
+    assert {found[key].dtype for key in made if key != "label"} == {torch.float32}
+    if exact or device == "cpu":
+        assert all(torch.equal(found[key].cpu(), want[key]) for key in made)
+    assert found.get("pretext") == want.get("pretext")
+    result, before = found["image"].cpu(), image
+    if name == "curve":
+        torch.testing.assert_close(result, want["image"], rtol=0, atol=1e-5)
+    elif name == "shuffle":
+        assert not torch.equal(result, before)
+        assert torch.isin(result, before).all()
+    elif "painting" in name:
+        assert torch.equal((result == before).all(dim=0), (want["image"] == before).all(dim=0))
+        assert 0 <= result.min() <= result.max() <= 1

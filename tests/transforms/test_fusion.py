@@ -9,6 +9,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from medvol.data.chunked import open_chunks, pack
 from medvol.losses import SegmentationLoss
 from medvol.transforms import RandVolumeFusiond
 
@@ -113,6 +114,21 @@ def test_types_stay_plain_and_floating() -> None:
     assert fused["image"].dtype == torch.float64
     whole = {"image": torch.full((1, 9, 9), 3, dtype=torch.int16), "partner_image": np.zeros((1, 9, 9), dtype="int16")}
     assert RandVolumeFusiond("image").set_random_state(0)(whole)["image"].dtype == torch.float32
+
+
+def test_a_partner_kept_in_chunks_is_read() -> None:
+    sample = pair()
+    packed = {**sample, "partner_image": open_chunks(pack(sample["partner_image"], 4))}
+    one, other = (RandVolumeFusiond("image").set_random_state(2)(data) for data in (packed, sample))
+    assert torch.equal(one["image"], other["image"])
+
+
+def test_the_result_lies_where_the_own_image_is() -> None:
+    """On a device that computes nothing, whose tensors mix with none of another device."""
+    nowhere = pair()["image"].to("meta")
+    for partner in (nowhere, pair()["partner_image"]):
+        fused = RandVolumeFusiond("image").set_random_state(0)({"image": nowhere, "partner_image": partner})
+        assert fused["image"].device == fused["label"].device == torch.device("meta")
 
 
 def test_absent_images_are_skipped_on_request() -> None:

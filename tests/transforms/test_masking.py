@@ -238,7 +238,7 @@ def test_refusals_of_samples() -> None:
         RandBlockMaskd(["image", "t1"], 4)
     with pytest.raises(KeyError, match="image"):
         RandBlockMaskd("image", 4)({"t1": volume(1, 8, 8)})
-    with pytest.raises(KeyError, match=r"'face' is not among image.*null"):
+    with pytest.raises(ValueError, match=r"must stand under 'face'; found image; load it, or .* null$"):
         RandBlockMaskd("image", 4, exclude_key="face")(sample)
     for shape in ((1, 8, 4), (2, 8, 8), (8, 8)):
         with pytest.raises(ValueError, match=r"'face' must have the shape \(1, 8, 8\); found"):

@@ -14,6 +14,8 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
+from medvol.data.partner import with_partner
+
 from .fixtures import FIXTURES
 from .guessing import FEWEST
 from .task import Task, task_chain
@@ -57,11 +59,18 @@ def fixture_draws(
     is_padded = fixture == "padded"
     shape = task.padded_shape if is_padded else task.shape
     more = {"border": task.border} if is_padded else {}
+    needs_partner = bool(parser.config["train"].get("dataset", {}).get("partner"))
+
+    def prepared(drawn: int, number: int) -> dict[str, Any]:
+        volume = FIXTURES[fixture](shape, seed=drawn, channels=task.channels, **more)
+        image = MetaTensor(volume, affine=_affine(spacing))
+        return fixed({"image": image, "case": f"{fixture}-{number}", "patient": number})
+
     for number in count():
         drawn = _seed(seed, list(FIXTURES).index(fixture), int(testing), number)
-        volume = FIXTURES[fixture](shape, seed=drawn, channels=task.channels, **more)
-        item = {"image": MetaTensor(volume, affine=_affine(spacing)), "case": f"{fixture}-{number}", "patient": number}
-        item = fixed(item)
+        item = prepared(drawn, number)
+        if needs_partner:
+            item = with_partner(item, prepared(_seed(drawn, number), number))
         for turn in range(turns):
             yield number, _seeded(random_parts, deepcopy(item), _seed(drawn, turn))
 

@@ -53,13 +53,18 @@ def find_question(sample: Mapping[str, Any]) -> str:
         central one, ``class`` for one label per view, ``match`` for several views without labels of their own.
 
     Raises:
-        ValueError: there is no record, a wrong one, or nothing to ask.
+        ValueError: there is no record, a wrong one, or nothing to ask: the answer of a restoration is an image.
 
     Example:
         >>> find_question({"image": torch.zeros(4, 1, 8, 8), "label": torch.arange(4), "pretext": {}})
         'class'
     """
     image, record = sample.get("image"), sample.get("pretext")
+    if _is_restoration(sample):
+        raise ValueError(
+            "an audit needs a task with a class to guess, such as a place or a turn; found a restoration, whose answer "
+            "is an image; there is nothing to guess: look at its samples with 'python -m medvol preview'"
+        )
     if record is None or not isinstance(image, Tensor) or image.ndim < 3:
         found = "no record" if record is None else f"an image of the shape {tuple(getattr(image, 'shape', ()))}"
         raise ValueError(
@@ -119,6 +124,15 @@ def question_rows(sample: Mapping[str, Any], question: str, threshold: float, sc
         asked = label != _IGNORED
         return Rows(features[asked], label[asked], columns)
     return Rows(features, np.zeros(count, int), columns)
+
+
+def _is_restoration(sample: Mapping[str, Any]) -> bool:
+    """Say whether the answer is a map: something is hidden, or there is a label for every voxel."""
+    image, label, mask = (sample.get(key) for key in ("image", "label", "mask"))
+    if not isinstance(image, Tensor):
+        return False
+    maps = [part for part in (label, mask) if isinstance(part, Tensor) and part.ndim >= 3]
+    return any(part.shape[1:] == image.shape[1:] for part in maps)
 
 
 def _is_asked(label: np.ndarray) -> bool:

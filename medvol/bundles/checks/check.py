@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..args_files import with_args_file
 from ..inherit import fill_inherited
 from ..opening import KeyPlaceError, OpenBundle, open_bundle
 from ..refusal import Problem
@@ -31,7 +32,8 @@ class CheckReport:
         problems: errors first, then warnings.
         estimate: the cost; None where it was not asked for or could not be tried.
         skipped: why there is no estimate.
-        overrides: values that were given for the config's keys.
+        overrides: values that were given for the config's keys by hand.
+        args_file: path of the file that gave others; "" for none.
     """
 
     bundle: str
@@ -41,6 +43,7 @@ class CheckReport:
     estimate: Estimate | None
     skipped: str = ""
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    args_file: str = ""
 
     @property
     def ok(self) -> bool:
@@ -83,7 +86,8 @@ class CheckReport:
     @property
     def command(self) -> str:
         """The command that runs what was checked."""
-        words = [word for key, value in self.overrides.items() for word in (f"--{key}", str(value))]
+        words = ["--args_file", self.args_file] if self.args_file else []
+        words += [word for key, value in self.overrides.items() for word in (f"--{key}", str(value))]
         return shlex.join(["python", "-m", "monai.bundle", "run", "--config_file", self.config, *words])
 
 
@@ -92,6 +96,7 @@ def check_bundle(
     config: str = "train.json",
     overrides: Mapping[str, Any] | None = None,
     estimate_steps: int = 5,
+    args_file: str | Path | Sequence[str | Path] | None = None,
 ) -> CheckReport:
     """Check everything about a bundle that can be known before it runs; all problems are shown, not the first alone.
 
@@ -104,12 +109,14 @@ def check_bundle(
         overrides: values for the config's keys, as for the run.
         estimate_steps: steps to try for the estimate of time and memory, at least five unless the run has fewer; 0
             leaves the estimate out.
+        args_file: a JSON file of more such values, as for the run; ``overrides`` win over it.
 
     Returns:
         The report; a bundle that does not exist or cannot be read is a problem in it, too.
 
     Raises:
-        ValueError: a negative number of steps.
+        ValueError: a negative number of steps, or ``args_file`` is no JSON object.
+        FileNotFoundError: there is no such ``args_file``.
 
     Example:
         >>> check_bundle("cpc4d").problems[0].remedy
@@ -117,7 +124,8 @@ def check_bundle(
     """
     if estimate_steps < 0:
         raise ValueError(f"estimate_steps must be 0 or more; found {estimate_steps}; 0 leaves the estimate out")
-    opened, problems = _open(bundle, config, dict(overrides or {}))
+    values = with_args_file(args_file, overrides or {}, bundle)
+    opened, problems = _open(bundle, config, values)
     if opened is None:
         return CheckReport(str(bundle), "", {}, tuple(problems), None, "not tried: there is no config")
     fill_inherited(opened.parser, opened.original)  # as the guard does: an evaluation pre-processes as the training did
@@ -129,7 +137,9 @@ def check_bundle(
     elif estimate_steps:
         cost, skipped = _try(opened, estimate_steps, problems)
     ordered = sorted(problems, key=lambda problem: problem.state != "error")
-    return CheckReport(opened.name, _shown(opened.file), facts, tuple(ordered), cost, skipped, dict(overrides or {}))
+    file = args_file if isinstance(args_file, (str, Path)) else next(iter(args_file or ()), "")
+    given = dict(overrides or {})
+    return CheckReport(opened.name, _shown(opened.file), facts, tuple(ordered), cost, skipped, given, str(file))
 
 
 def cost_sentences(cost: Estimate) -> list[str]:

@@ -23,6 +23,7 @@ from .observation import Observation, observe
 from .page import Page
 from .pictures import draw_sample
 from .prediction import Prediction, example_prediction
+from .restorations import is_restoration
 from .trained import Restored, Restorer, find_run, take_recipe
 
 __all__ = ["preview"]
@@ -93,6 +94,7 @@ def preview(
         )
     restored: list[Restored] = []
     if folder is not None:
+        _check_restoration(opened, seen)
         with on_the_side():
             restorer = Restorer(opened, folder)
             restored = [restorer.restore(one.sample) for one in seen]
@@ -114,6 +116,15 @@ def _checked(out: str | Path, samples: int) -> Path:
     if isinstance(samples, bool) or not isinstance(samples, int) or not 1 <= samples <= MOST:
         raise ValueError(f"samples must be a whole number from 1 to {MOST}; found {samples!r}; choose another")
     return out
+
+
+def _check_restoration(opened: OpenBundle, seen: list[Observation]) -> None:
+    if not all(is_restoration(one.sample) for one in seen):
+        refuse(
+            "samples that are restored for --run: with a mask, an image as the label, or the record of a task",
+            f"those of {opened.name}, which have none of them",
+            "leave out --run; of a segmentation, 'evaluate' draws what a network makes of its images",
+        )
 
 
 def _section(opened: OpenBundle) -> str:

@@ -17,7 +17,7 @@ from .page import Page
 from .panels import axis_name, fitted, line, patch, titled
 from .trained import Restored
 
-__all__ = ["draw_input", "restores"]
+__all__ = ["draw_input", "is_restoration", "restores"]
 
 UNCOUNTED = "#005A4B"
 """A dark green, which neither gray images nor the color map of errors hold."""
@@ -48,6 +48,26 @@ def restores(sample: Mapping[str, Any]) -> bool:
     return np.asarray(image).dtype.kind == "f" and np.asarray(label).dtype.kind == "f"
 
 
+def is_restoration(sample: Mapping[str, Any]) -> bool:
+    """Say whether a network can be asked to restore a sample: something of it is hidden, spoiled or mixed by a task.
+
+    The sample of a segmentation has neither a mask nor the record of a task, and its label is whole numbers, of
+    whatever type.
+
+    Example:
+        >>> image = np.full((1, 4, 4), 0.5, np.float32)
+        >>> is_restoration({"image": image, "label": image}), is_restoration({"image": image, "label": image * 2})
+        (True, False)
+    """
+    if hasattr(sample.get("mask"), "shape") or sample.get("pretext") is not None:
+        return True
+    if not restores(sample):
+        return False
+    label = np.asarray(sample["label"])
+    counted = label[np.isfinite(label)]
+    return not np.array_equal(counted, np.round(counted))
+
+
 def draw_input(
     page: Page,
     seen: Observation,
@@ -57,8 +77,9 @@ def draw_input(
 ) -> None:
     """Draw an image that stays whole: the target, if there is one, the input, and what a network restored of it.
 
-    Hidden voxels are 0 in the input, as the network gets them, and tinted; a mask of tokens only tints. Voxels that the
-    loss does not count, NaN in the label, are green.
+    Hidden voxels are drawn as 0 in the input, whatever the network puts there, and tinted; a mask of tokens only tints.
+    Without a mask, input and target have gray windows of their own: a task may show and ask for other units. Voxels
+    that the loss does not count, NaN in the label, are green.
 
     Args:
         page: where to draw.
@@ -74,7 +95,8 @@ def draw_input(
     cuts = geometry.cuts(shape, center_of([part for _, _, part in parts], shape))
     gray = _window(geometry, np.asarray(label) if is_target else image, cuts) or _window(geometry, image, cuts)
     rows = [_Row("target", np.asarray(label), gray)] if is_target else []
-    rows.append(_Row("input", _without(image, mask), gray))
+    own = _window(geometry, image, cuts) if is_target and mask is None else None
+    rows.append(_Row("input", _without(image, mask), own or gray))
     if restored is not None:
         rows += _restored_rows(restored, gray, is_target)
         page.text(restored.summary)

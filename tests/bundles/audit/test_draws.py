@@ -28,6 +28,17 @@ def test_draws_are_those_of_their_seed(small):
     assert len(everything.unique(dim=0)) == 16  # nothing is drawn twice, and nobody is tested on what he learned from
 
 
+def test_a_task_of_two_volumes_gets_a_partner(small):
+    parser, task = small
+    seen = []
+    parser["train::preprocessing"] = [lambda item: seen.append(item) or item]
+    parser["train::dataset"] = {"partner": "patient"}
+    (unit, _), _ = islice(fixture_draws(parser, task, "noise", 0, False), 2)
+    assert (unit, seen[-1]["patient"], seen[-1]["partner_patient"]) == (0, 0, 0)
+    assert seen[-1]["partner_image"].shape == seen[-1]["image"].shape
+    assert not torch.equal(seen[-1]["partner_image"], seen[-1]["image"])
+
+
 def test_two_draws_of_a_volume_differ_in_what_is_random(small):
     (_, one), (_, other) = islice(fixture_draws(*small, "noise", 0, False), 2)
     assert one["pretext"] != other["pretext"]

@@ -30,6 +30,19 @@ def test_the_question_is_read_from_the_sample():
         assert find_question({**views, "label": patient}) == "match"
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"label": torch.zeros(2, 8, 8, 8), "pretext": {}},  # a clean image
+        {"label": torch.zeros(1, 8, 8, 8, dtype=torch.int64), "pretext": {}},  # a class for every voxel
+        {"mask": torch.zeros(1, 8, 8, 8)},  # no record
+    ],
+)
+def test_a_restoration_asks_for_no_class(given):
+    with pytest.raises(ValueError, match=r"a class to guess.*found a restoration.*nothing to guess: look at"):
+        find_question({"image": torch.zeros(2, 8, 8, 8), **given})
+
+
 def test_a_patch_is_asked_for_its_own_cell():
     rows = question_rows(grid_sample(), "cell", 0.1)
     assert rows.labels.tolist() == [*range(9)]
@@ -89,7 +102,7 @@ def test_values_are_divided_by_the_scale():
         ({"pretext": {}}, r"shape \(\)"),
         ({"image": torch.zeros(2, 1, 8, 8), "pretext": {"boxes": "all"}}, "'boxes'"),
         ({"image": torch.zeros(1, 1, 8, 8), "pretext": {}}, "1 views, 0 boxes, a grid of 1 and labels"),
-        ({"image": torch.zeros(1, 8, 8), "label": torch.zeros(1, 8, 8), "pretext": {}}, "1 views, 0 boxes"),
+        ({"image": torch.zeros(1, 8, 8), "label": torch.zeros(1, 8, 8), "pretext": {}}, "found a restoration"),
         (grid_sample(image=torch.zeros(4, 1, 2, 2), label=torch.arange(3)), "4 views, 9 boxes, a grid of 9"),
     ],
 )

@@ -26,3 +26,14 @@ def test_a_single_patient_for_validation_is_refused(overrides: Callable[..., dic
     (problem,) = apart_rule(opened)
     assert "'validate::dataloader'" in problem.expected
     assert "patient" in problem.found
+
+
+def test_a_partner_must_be_another_patient(overrides: Callable[..., dict], dataset: Path) -> None:
+    assert list(apart_rule(open_bundle("volumefusion3d", overrides=overrides("volumefusion3d")))) == []
+    few = {"manifest": str(dataset), "num_patients": 1}  # and a single patient for validation
+    training, validation = apart_rule(open_bundle("volumefusion3d", overrides=overrides("volumefusion3d", **few)))
+    assert "'train::dataset'" in training.expected
+    assert training.remedy == "give more patients by --num_patients or in the manifest"
+    assert "'validate::dataset'" in validation.expected
+    assert "manifest split" in validation.remedy
+    assert all("there must be at least 2 of them" in problem.found for problem in (training, validation))

@@ -11,7 +11,7 @@ from medvol.bundles.previews.observation import Observation
 from medvol.bundles.previews.page import Page
 from medvol.bundles.previews.pictures import draw_sample
 from medvol.bundles.previews.record import read_record
-from medvol.bundles.previews.restorations import draw_input, restores
+from medvol.bundles.previews.restorations import draw_input, is_restoration, restores
 from medvol.bundles.previews.trained import Restored
 
 RAS = Geometry((1.0, 1.0, 4.0), (("L", "R"), ("P", "A"), ("I", "S")))
@@ -58,6 +58,26 @@ def test_a_restoration_shows_target_input_and_what_is_hidden(target) -> None:
     assert np.argwhere(tint.get_array()[..., 3].T > 0).tolist() == [[1, 0]]
     assert tint.get_extent() == list(panels[3].images[0].get_extent())  # tokens as coarse as they are
     assert page.figure.legends[0].get_texts()[0].get_text() == "hidden from the network"
+
+
+def test_without_a_mask_the_input_has_a_gray_window_of_its_own(target, mask) -> None:
+    def windows(**more) -> list[tuple[float, float]]:
+        page = Page()
+        given = {"image": target * 5 - 40, "label": target, **more}
+        draw_input(page, seen(given, {}), ["t1"], {})
+        return [page.figure.axes[number].images[0].get_clim() for number in (0, 3)]
+
+    shown, asked = windows()[::-1]
+    assert shown == tuple(pytest.approx(5 * end - 40) for end in asked)
+    assert len(set(windows(mask=mask))) == 1
+
+
+def test_what_a_network_can_be_asked_to_restore(target, mask) -> None:
+    labels = (target > 5).long()
+    for given in ({"label": target}, {"label": labels, "mask": mask}, {"label": labels, "pretext": {}}):
+        assert is_restoration({"image": target, **given})
+    for given in ({}, {"label": labels}, {"label": labels.float()}, {"label": 3}):
+        assert not is_restoration({"image": target, **given})
 
 
 def test_hidden_voxels_are_not_to_be_seen_in_the_input(target, mask) -> None:

@@ -104,6 +104,17 @@ def test_the_picture_shows_what_the_network_makes_of_the_samples(values, run, tm
     assert "network: run first, trained on tiny (synthetic data), 7 steps" in words
 
 
+def test_a_segmentation_is_not_drawn_as_a_restoration(overrides, tmp_path) -> None:
+    values, name = overrides("unet_hippocampus"), "unet_hippocampus"
+    folder = Path(values["output_dir"]) / "first"
+    folder.mkdir(parents=True)
+    (folder / "last.pt").touch()
+    (folder / "run.json").write_text(json.dumps({"bundle": name, "run": "first"}), encoding="utf-8")
+    with pytest.raises(refusal.GuardError, match=r"(?s)samples that are restored for --run.*those of unet_hippocampus"):
+        preview(name, tmp_path / "a.png", overrides=values, samples=1, run="first")
+    assert not (tmp_path / "a.png").exists()
+
+
 def test_weights_that_do_not_fit_are_refused(values, run) -> None:
     other = open_bundle(BUNDLE, overrides={**values, "filters": [8, 8, 16]})
     with pytest.raises(
