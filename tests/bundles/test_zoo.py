@@ -282,7 +282,8 @@ def test_load_gives_the_released_weights(bundle: str, kind: str) -> None:
     assert same(network, ROOT / bundle / "models" / "model.pt")
 
 
-@pytest.mark.parametrize("bundle", BUNDLES)
+# simmim3d has the same width, however small the rest of it is made
+@pytest.mark.parametrize("bundle", [b for b in BUNDLES if "filters" in read(b, "inference.json")])
 def test_load_of_other_widths_wants_a_passport_or_an_override(
     bundle: str, trained: dict[str, Path], fetched: Callable[..., Path]
 ) -> None:
