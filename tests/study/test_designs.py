@@ -108,7 +108,7 @@ def test_the_grid_is_whole(name: str) -> None:
     assert kinds["finetune"] == len(study.arms) * len(study.counts) * len(study.replicates) * len(study.variants)
     tuned = [arm for arm in study.arms.values() if arm.learning_rate is None]
     assert kinds["tune"] == len(tuned) * len(study.tuning.values)
-    starts = {arm.name for arm in study.arms.values() if arm.pretraining is not None}
+    starts = {repr(arm.pretraining) for arm in study.arms.values() if arm.pretraining is not None}  # arms may share one
     assert kinds["pretrain"] == len(starts) * len(study.replicates)
     assert len({run.key for run in runs}) == len(runs)
     assert {run.budget for run in runs if run.arm == "scratch"} == {""}
