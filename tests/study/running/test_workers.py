@@ -146,7 +146,7 @@ def test_workers_end_with_their_command(tmp_path: Path, write_tiny_dataset: Call
 def test_a_stop_leaves_nothing_behind(
     jobs: int, number: int, tmp_path: Path, write_tiny_dataset: Callable[..., Path]
 ) -> None:
-    write_tiny_study(tmp_path, write_tiny_dataset, seeds=[0])
+    write_tiny_study(tmp_path, write_tiny_dataset, seeds=[0, 1, 2])  # enough for not to end by itself
     process = start(tmp_path / "out", jobs=jobs)
     process.stdout.readline()
     process.stdout.readline()  # the first run has ended
