@@ -83,7 +83,7 @@ def test_the_loss_of_equal_embeddings_is_the_logarithm_of_the_candidates(
 
 
 def with_zeros(bundle: str, overrides: Callable[..., dict]) -> tuple[float, dict]:
-    """The loss of a network that answers 0 everywhere, by the bundle's own loss on a batch of its own, and the batch."""
+    """The bundle's own loss of a network that answers 0 everywhere, on a batch of the bundle, and that batch."""
     flow = workflow(bundle, overrides(bundle, batch_size=2))
     parts = {key: flow.parser.get_parsed_content(key) for key in ("network", "loss", "prepare_batch")}
     batch = batches(flow, 1)[0]
