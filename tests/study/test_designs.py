@@ -193,7 +193,7 @@ def test_too_many_labels_are_told_before_anything_runs(
     content = {**load_study("pancreas").raw, "counts": [10, 280, "all"], "tune": None}
     content["arms"] = {"scratch": {}}
     Path("more.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(ValueError, match="at most 194, the labelled training patients of 'msd_task07.json'"):
+    with pytest.raises(ValueError, match=r"at most 194, the labelled training patients of 'msd_task07\.json'"):
         make_plan(load_study("more.json"))
 
 

@@ -164,7 +164,9 @@ def _page(
         names = named if len(named) == channels else [f"channel {number}" for number in range(channels)]
         prediction, background = _prediction(network, one)
         made = restored[number] if restored else None
-        draw_sample(page, one, names, labels, prediction, background, made)
+        # What a pretext task has made has other numbers than the manifest's labels.
+        known = labels if one.record is None else {}
+        draw_sample(page, one, names, known, prediction, background, made)
     return page
 
 

@@ -152,6 +152,13 @@ def test_what_stops_a_run_stops_a_preview(change, expected, found, overrides, tm
     assert not (tmp_path / "a.png").exists()
 
 
+def test_the_labels_of_a_pretext_task_do_not_take_the_names_of_a_manifest(overrides, tmp_path, pages) -> None:
+    preview("volumefusion3d", tmp_path / "a.png", overrides=overrides("volumefusion3d"), samples=1)
+    legend = {text.get_text() for text in pages[0].figure.legends[0].get_texts()}
+    assert legend
+    assert all(word.startswith("label ") for word in legend), legend
+
+
 def test_a_config_without_a_data_set_is_refused(tmp_path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "train.json").write_text('{"steps": 3, "run": ["$@steps"]}', encoding="utf-8")
