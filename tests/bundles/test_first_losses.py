@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
-from monai.transforms import Compose, NormalizeIntensity
+from monai.transforms import Compose
 
 from medvol.networks import Encoder, load_pretrained
 from medvol.networks.weights import read_weights
@@ -129,13 +129,14 @@ def test_distortions_stand_in_the_published_order_with_the_published_probabiliti
     names = [step["_target_"].rpartition(".")[2] for step in chain]
     copied = names.index("CopyItemsd")  # what is before it happens to the target, too
     assert names[copied - 3 :] == [
-        "RandAxisFlipsd", "ScaleIntensityd", "DeleteItemsd", "CopyItemsd",
-        "RandLocalShuffled", "RandBezierIntensityd", "RandPaintd", "NormalizeIntensityd", "DeleteItemsd",
+        "RandAxisFlipsd", "Compose", "DeleteItemsd", "CopyItemsd",
+        "RandLocalShuffled", "RandBezierIntensityd", "RandPaintd", "ScaleIntensityRanged", "DeleteItemsd",
     ]  # fmt: skip
     read = [step["prob"] for step in (chain[copied - 3], *chain[copied + 1 : copied + 4])]
     assert read == ["@flip_prob", "@shuffle_prob", "@curve_prob", "@paint_prob"]
     assert chain[copied + 3]["outer_prob"] == "@outer_prob"
-    assert all(step["keys"] == ["image"] for step in (chain[copied - 2], *chain[copied : copied + 5]))
+    scaling = chain[copied - 2]["transforms"]
+    assert all(step["keys"] == ["image"] for step in (*scaling, *chain[copied : copied + 5]))
 
 
 @pytest.mark.parametrize("bundle", GENESIS)
@@ -147,20 +148,20 @@ def test_without_distortions_the_target_is_the_image(bundle: str, overrides: Cal
         workflow(bundle, overrides(bundle, **more)).parser.get_parsed_content("train::dataset")
         for more in ({}, {**never, **last})
     )
-    normalize = NormalizeIntensity(channel_wise=True)
     distorted = 0
     for position in range(4):
         place = (position % len(shipped), position)
         found, clean = shipped[place], still[place]
         assert torch.equal(clean["image"], clean["label"])
         assert torch.equal(found["label"], clean["label"])
-        distorted += not torch.equal(found["image"], normalize(clean["label"].clone()))  # it works in place
+        distorted += not torch.allclose(found["image"], clean["label"] * 4 - 2, atol=1e-5)
     assert distorted
 
 
+@pytest.mark.filterwarnings("ignore:Divide by zero")
 @pytest.mark.parametrize("bundle", ["genesis3d", "genesis2d"])
 def test_a_crop_of_one_value_stays_finite(bundle: str) -> None:
-    """As crops of padding or of air are; the last scaling would divide by a deviation of zero."""
+    """As crops of padding or of air are; MONAI's scaling says that it would divide by zero."""
     parser = ConfigParser(json.loads((ROOT / bundle / "train.json").read_text(encoding="utf-8")))
     chain = parser.get_parsed_content("train::preprocessing").transforms[9:]
     size = [24, 24, 24 if bundle == "genesis3d" else 1]
@@ -168,6 +169,10 @@ def test_a_crop_of_one_value_stays_finite(bundle: str) -> None:
     sample = Compose(chain).set_random_state(0)(sample)
     assert torch.isfinite(sample["image"]).all()
     assert (sample["label"] == 0).all()
+    sample = {"image": torch.full((4, *size), 3.0), "foreground": torch.ones(1, *size), "label": "path"}
+    sample["image"][0, 4, 5] = 900.0  # one bright voxel, or line, above the percentiles
+    sample = Compose(chain).set_random_state(0)(sample)
+    assert set(sample["label"].unique().tolist()) <= {0.0, 1.0}
 
 
 @pytest.mark.slow
@@ -255,8 +260,8 @@ def test_what_is_to_be_restored_is_the_clean_image(bundle: str, overrides: Calla
         else:  # restored in [0, 1], seen on the scale of a fine-tuning
             assert label.min() >= 0
             assert label.max() <= 1
-            assert image.flatten(1).mean(1).abs().max() < 1e-4
-            assert image.flatten(1).std(1).sub(1).abs().max() < 1e-2
+            assert image.abs().max() <= 2 + 1e-5
+            assert image.abs().max() > 1
 
 
 @pytest.mark.parametrize("bundle", some(["jigsaw3d", "jigsaw2d"]))
