@@ -61,6 +61,7 @@ class MaskedViT(nn.Module):
         self.encoder = encoder
         self._embedding, self._blocks = embedding, blocks
         self._tokens: TokenGrid = tokens
+        self._positions: tuple[tuple[int, ...], Tensor] | None = None
         self.spatial_dims: int = encoder.spatial_dims
         self.token_size: tuple[int, ...] = tokens.size
         self.narrow = nn.Linear(encoder.channels[-1], decoder_hidden)
@@ -112,7 +113,9 @@ class MaskedViT(nn.Module):
         narrow = self.narrow(features)
         empty = self.token.to(narrow.dtype).expand(len(narrow), math.prod(grid), -1)
         sequence = empty.scatter(1, visible.unsqueeze(2).expand_as(narrow), narrow)
-        return sequence + grid_positions(grid, narrow.shape[2]).to(narrow)
+        if self._positions is None or self._positions[0] != tuple(grid):  # of one size in all of a training
+            self._positions = tuple(grid), grid_positions(grid, narrow.shape[2])
+        return sequence + self._positions[1].to(narrow)
 
 
 def grid_positions(grid: Sequence[int], width: int) -> Tensor:

@@ -99,7 +99,7 @@ MUTANTS = [
              "    chosen = chosen - positions[0][visible] + positions[:, : visible.shape[1]]\n"
              "    for path in self._blocks:"),), ("masked",)),
     Mutant("positions left out of the decoder", LOOPS, MADE, MASKED, "_fill",
-           (("return sequence + grid_positions(grid, narrow.shape[2]).to(narrow)", "return sequence"),), ("masked",)),
+           (("return sequence + self._positions[1].to(narrow)", "return sequence"),), ("masked",)),
     Mutant("positions of the decoder transposed", LOOPS, MADE, MASKED, "_fill",
            (("grid_positions(grid,", "grid_positions(tuple(grid)[::-1],"),), ("masked",)),
     Mutant("token added twice", LOOPS, MADE, MASKED, "_fill",
