@@ -7,9 +7,6 @@ so that it fails for that reason and no other.
 
 from __future__ import annotations
 
-import inspect
-import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 import loss_oracles
 import oracles
 import pytest
+from defects import put, replace
 
 from medvol.losses import infonce, masked, ntxent, pairing, triplet
 from medvol.networks import context, cpc, directions, projection, sets
@@ -50,24 +48,10 @@ class Mutant:
     value: Any = None
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original = inspect.getattr_static(self.owner, self.function)
-        monkeypatch.setattr(self.owner, self.function, self._defect(original))
-        for name, module in list(sys.modules.items()):  # also where it was imported by its name
-            if name.startswith("medvol") and vars(module).get(self.function) is original:
-                monkeypatch.setattr(module, self.function, vars(self.owner)[self.function])
-
-    def _defect(self, original: Any) -> Any:
-        if not self.edits:
-            return self.value
-        function = inspect.unwrap(original)
-        source = textwrap.dedent(inspect.getsource(function))
-        for old, new in self.edits:
-            assert source.count(old) == 1, f"{self.name}: {old!r} is in {self.function} {source.count(old)} times"
-            source = source.replace(old, new)
-        made: dict[str, Any] = {}
-        code = compile(f"from __future__ import annotations\n{source}", f"<{self.name}>", "exec")
-        exec(code, vars(inspect.getmodule(function)), made)
-        return made[self.function]
+        if self.edits:
+            put(monkeypatch, self.owner, self.function, self.edits)
+        else:
+            replace(monkeypatch, self.owner, self.function, self.value)
 
 
 def corner(mask: Any, crop: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

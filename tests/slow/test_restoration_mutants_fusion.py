@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import sys
 import tempfile
-import textwrap
 from collections.abc import Callable
 from itertools import islice
 from typing import Any, NamedTuple
@@ -13,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from defects import put
 from monai.transforms import Compose, RandGaussianNoised
 
 from medvol.data import StreamDataset, datasets, partner, stream_loader
@@ -110,13 +108,7 @@ class Mutant(NamedTuple):
     new: str
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original = inspect.getattr_static(self.owner, self.function)
-        source = textwrap.dedent(inspect.getsource(inspect.unwrap(original)))
-        assert source.count(self.old) == 1, f"{self.name}: {self.old!r} stands there {source.count(self.old)} times"
-        made: dict[str, Any] = {}
-        code = compile("from __future__ import annotations\n" + source.replace(self.old, self.new), self.name, "exec")
-        exec(code, vars(sys.modules[inspect.unwrap(original).__module__]), made)
-        monkeypatch.setattr(self.owner, self.function, made[self.function])
+        put(monkeypatch, self.owner, self.function, [(self.old, self.new)])
 
 
 FUSION, PARTNERS = fusion.RandVolumeFusiond, partner.Partners

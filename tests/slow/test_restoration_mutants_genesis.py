@@ -6,9 +6,6 @@ Kolmogorov-Smirnov test with fixed seeds.
 
 from __future__ import annotations
 
-import inspect
-import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +14,7 @@ import genesis_loops
 import numpy as np
 import pytest
 import torch
+from defects import put
 from monai.transforms import Compose, CopyItemsd, DeleteItemsd
 from scipy.stats import ks_2samp
 
@@ -37,20 +35,7 @@ class Mutant:
     edits: tuple[tuple[str, str], ...]
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original = inspect.getattr_static(self.owner, self.function)
-        source = textwrap.dedent(inspect.getsource(original))
-        if inspect.isclass(self.owner):  # what has no class around it knows no super()
-            source = source.replace("super()", f"super({self.owner.__name__}, self)")
-        for old, new in self.edits:
-            assert source.count(old) == 1, f"{self.name}: {old!r} is in {self.function} {source.count(old)} times"
-            source = source.replace(old, new)
-        made: dict[str, Any] = {}
-        code = compile(f"from __future__ import annotations\n{source}", f"<{self.name}>", "exec")
-        exec(code, vars(inspect.getmodule(original)), made)
-        monkeypatch.setattr(self.owner, self.function, made[self.function])
-        for name, module in list(sys.modules.items()):  # also where it was imported by its name
-            if name.startswith("medvol") and vars(module).get(self.function) is original:
-                monkeypatch.setattr(module, self.function, made[self.function])
+        put(monkeypatch, self.owner, self.function, self.edits)
 
 
 @pytest.fixture(autouse=True)

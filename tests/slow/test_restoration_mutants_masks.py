@@ -7,9 +7,7 @@ of their own along each axis: on a cube a transposed mask stays unseen.
 
 from __future__ import annotations
 
-import inspect
 import math
-import textwrap
 from collections.abc import Callable
 from itertools import product
 from typing import Any, NamedTuple
@@ -17,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from defects import put
 from monai.networks.nets import UNet
 
 from medvol.losses.restoration import RestorationLoss
@@ -153,15 +152,7 @@ class Mutant(NamedTuple):
     edits: tuple[tuple[str, str], ...]
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original = inspect.getattr_static(self.owner, self.function)
-        source = textwrap.dedent(inspect.getsource(original))
-        for old, new in self.edits:
-            assert source.count(old) == 1, f"{self.name}: {old!r} is in {self.function} {source.count(old)} times"
-            source = source.replace(old, new)
-        made: dict[str, Any] = {}
-        code = compile(f"from __future__ import annotations\n{source}", f"<{self.name}>", "exec")
-        exec(code, vars(inspect.getmodule(original)), made)
-        monkeypatch.setattr(self.owner, self.function, made[self.function])
+        put(monkeypatch, self.owner, self.function, self.edits)
 
 
 DRAW, CALL = (RandBlockMaskd, "randomize"), (RandBlockMaskd, "__call__")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-import textwrap
-from typing import Any
-
 import pytest
 import unet_oracles
+from defects import put
 
 from medvol.networks.densify import Densify
 from medvol.networks.masked_autoencoder import MaskedAutoencoder
@@ -59,23 +56,12 @@ MASKED_DEFECTS = [
 ]
 
 
-def put(monkeypatch: pytest.MonkeyPatch, owner: type, function: str, old: str, new: str) -> None:
-    """Replace the one place in a method's source."""
-    original = inspect.getattr_static(owner, function)
-    source = textwrap.dedent(inspect.getsource(original))
-    assert source.count(old) == 1, f"{old!r} is in {function} {source.count(old)} times"
-    made: dict[str, Any] = {}
-    code = compile(f"from __future__ import annotations\n{source.replace(old, new)}", f"<{function}>", "exec")
-    exec(code, vars(inspect.getmodule(original)), made)
-    monkeypatch.setattr(owner, function, made[function])
-
-
 @pytest.mark.parametrize("network", ["dynunet", "unet", "basic", "segresnet"])
 @pytest.mark.parametrize(("name", "oracle", "word", "function", "old", "new"), SPARSE_DEFECTS)
 def test_sparse_autoencoder(monkeypatch, network, name, oracle, word, function, old, new):
     check = getattr(unet_oracles, oracle)
     check(network)
-    put(monkeypatch, SparseAutoencoder, function, old, new)
+    put(monkeypatch, SparseAutoencoder, function, [(old, new)])
     with pytest.raises(AssertionError, match=f"^{word}: "):
         check(network)
 
@@ -83,7 +69,7 @@ def test_sparse_autoencoder(monkeypatch, network, name, oracle, word, function, 
 @pytest.mark.parametrize(("name", "word", "old", "new"), DENSIFY_DEFECTS)
 def test_densify(monkeypatch, name, word, old, new):
     unet_oracles.check_densify()
-    put(monkeypatch, Densify, "forward", old, new)
+    put(monkeypatch, Densify, "forward", [(old, new)])
     with pytest.raises(AssertionError, match=f"^{word}: "):
         unet_oracles.check_densify()
 
@@ -91,6 +77,6 @@ def test_densify(monkeypatch, name, word, old, new):
 @pytest.mark.parametrize(("name", "word", "old", "new"), MASKED_DEFECTS)
 def test_masked_autoencoder(monkeypatch, name, word, old, new):
     unet_oracles.check_blanked()
-    put(monkeypatch, MaskedAutoencoder, "forward", old, new)
+    put(monkeypatch, MaskedAutoencoder, "forward", [(old, new)])
     with pytest.raises(AssertionError, match=f"^{word}: "):
         unet_oracles.check_blanked()

@@ -6,15 +6,13 @@ another. It shows on no cube of tokens of equal axes by the loss alone; the orac
 
 from __future__ import annotations
 
-import inspect
-import sys
-import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 import transformer_oracles as oracles
+from defects import put
 
 from medvol.networks import masked_vit, simmim, token_grid
 
@@ -34,18 +32,7 @@ class Mutant:
     cases: tuple[str, ...] = oracles.CASES
 
     def apply(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        original = inspect.getattr_static(self.owner, self.function)
-        source = textwrap.dedent(inspect.getsource(original))
-        for old, new in self.edits:
-            assert source.count(old) == 1, f"{self.name}: {old!r} is in {self.function} {source.count(old)} times"
-            source = source.replace(old, new)
-        made: dict[str, Any] = {}
-        code = compile(f"from __future__ import annotations\n{source}", f"<{self.name}>", "exec")
-        exec(code, vars(inspect.getmodule(original)), made)
-        monkeypatch.setattr(self.owner, self.function, made[self.function])
-        for name, module in list(sys.modules.items()):  # also where it was imported by its name
-            if name.startswith("medvol") and vars(module).get(self.function) is original:
-                monkeypatch.setattr(module, self.function, made[self.function])
+        put(monkeypatch, self.owner, self.function, self.edits)
 
 
 READ, COUNTED, MADE = "region: .*hidden voxels are read", "region: the loss counts", "reconstruction: off by"
