@@ -56,7 +56,7 @@ def permutation_set(num_patches: int | Sequence[int], size: int, selection: str 
         raise ValueError(
             f"expected at least 2 patches and 2 permutations, found {num_patches} and {size}; a puzzle needs a choice"
         )
-    if num_patches < 13 and size > math.factorial(num_patches):
+    if size > math.factorial(num_patches):
         raise ValueError(
             f"expected at most {math.factorial(num_patches)} permutations of {num_patches} patches, found size {size}; "
             "there are no more, so lower it or use a finer grid"
@@ -106,9 +106,7 @@ def _algebraic(count: int, size: int, seed: int) -> np.ndarray:
 
 def _prime_power(number: int) -> tuple[int, int] | None:
     """Return (p, k) with ``p ** k == number`` for a prime p, or None."""
-    prime = next((p for p in range(2, number + 1) if number % p == 0), None)
-    if prime is None:
-        return None
+    prime = next(p for p in itertools.count(2) if number % p == 0)
     power = round(math.log(number, prime))
     return (prime, power) if prime**power == number else None
 
@@ -123,7 +121,7 @@ def _field(prime: int, power: int) -> tuple[np.ndarray, np.ndarray]:
     digits = np.arange(count)[:, None] // weights % prime  # (n, power), lowest first
     add = ((digits[:, None] + digits[None]) % prime) @ weights
     for leading in itertools.product(range(prime), repeat=power):  # t^power is this polynomial
-        powers, vector = [], np.eye(1, power, 0, dtype=int)[0]
+        powers, vector = [], digits[1]
         for _ in range(count - 1):
             powers.append(int(vector @ weights))
             vector = (np.concatenate([[0], vector[:-1]]) + vector[-1] * np.asarray(leading)) % prime
@@ -150,9 +148,8 @@ def _greedy(count: int, size: int, seed: int) -> np.ndarray:
     lowest, total = np.full(len(pool), count), np.zeros(len(pool))
     for _ in range(size - 1):
         distance = np.count_nonzero(pool != pool[chosen[-1]], axis=1)
-        np.minimum(lowest, distance, out=lowest)
+        np.minimum(lowest, distance, out=lowest)  # 0 for itself: never again
         total += distance
-        lowest[chosen[-1]] = -1  # never again
         best = np.flatnonzero(lowest == lowest.max())
         chosen.append(int(best[total[best].argmax()]))
     return pool[chosen].astype(int)
