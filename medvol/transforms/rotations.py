@@ -108,7 +108,7 @@ def _allowed(shape: tuple[int, ...]) -> tuple[Rotation, ...]:
     found: list[Rotation] = [()]
     for plane, (a, b) in enumerate(_PLANES):
         # A turn about an axis of a slice shows it from behind: its mirror image.
-        if max(a, b) < len(shape) and a in long and b in long:
+        if a in long and b in long:
             turns = (1, 2, 3) if shape[a] == shape[b] else (2,)
             found += [((plane, turn),) for turn in turns]
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 
 import numpy as np
@@ -12,7 +13,17 @@ from volumes import marker, noise
 from medvol.transforms import RandPatchGridd
 from medvol.transforms.rotations import RandRotationsd, num_rotations, rotate, rotation_classes
 
-SHAPES = {(6, 6, 6): 10, (6, 6, 4): 6, (6, 4, 6): 6, (6, 5, 4): 4, (6, 6, 1): 4, (6, 5, 1): 2, (6, 6): 4, (6, 5): 2}
+SHAPES = {
+    (6, 1, 1): 1,
+    (6, 6, 6): 10,
+    (6, 6, 4): 6,
+    (6, 4, 6): 6,
+    (6, 5, 4): 4,
+    (6, 6, 1): 4,
+    (6, 5, 1): 2,
+    (6, 6): 4,
+    (6, 5): 2,
+}
 
 
 def asymmetric(shape: tuple[int, ...]) -> np.ndarray:
@@ -138,7 +149,7 @@ def test_a_slice_and_two_axes_agree() -> None:
         ((6, 5, 5), 10, "axis 1: expected a cube"),
         ((6, 6, 1), 24, "axis 2: expected a cube"),
         ((6, 5), 4, "axis 1: .* allows \\[2\\]"),
-        ((6, 6, 6), 7, "another shape for 7 rotations"),
+        ((6, 6, 6), 7, "^expected another shape for 7 rotations"),
         ((6,), None, "two or three axes"),
     ],
 )
@@ -180,6 +191,26 @@ def test_images_of_a_sample_are_turned_alike() -> None:
     with pytest.raises(KeyError, match="absent"):
         RandRotationsd(["image", "absent"], 3)({"image": image})
     assert RandRotationsd("image")({"image": image})["image"].shape == (4, 1, 4, 4, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.float16, torch.float32, torch.float64])
+def test_the_type_of_the_image_is_kept(dtype: torch.dtype) -> None:
+    sample = RandRotationsd("image", 3)({"image": torch.arange(54).reshape(2, 3, 3, 3).to(dtype)})
+    assert sample["image"].dtype is dtype
+    assert sample["label"].dtype is torch.int64
+
+
+def test_defaults() -> None:
+    defaults = {name: p.default for name, p in inspect.signature(RandRotationsd).parameters.items()}
+    assert defaults == {
+        "keys": inspect.Parameter.empty,
+        "views": 4,
+        "classes": None,
+        "foreground_key": "foreground",
+        "threshold": 0.1,
+        "label_key": "label",
+        "allow_missing_keys": False,
+    }
 
 
 def test_the_threshold_is_inclusive() -> None:
