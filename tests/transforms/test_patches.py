@@ -1,3 +1,4 @@
+import inspect
 import itertools
 
 import numpy as np
@@ -8,6 +9,7 @@ from monai.transforms import Compose
 from scipy.stats import chisquare
 
 from medvol.transforms import ForegroundMaskd, RandPatchGridd
+from tests.fixtures.map_transforms import check_missing_keys
 
 
 def boxes_of(sample):
@@ -174,6 +176,56 @@ def test_crops_hold_enough_foreground_if_there_is_such_a_place(noise):
     assert fraction[0.5] > 0.8
 
 
+@pytest.mark.parametrize("least", [0.0, 0.4, 0.5, 1.0])
+def test_the_crop_is_the_first_good_one_of_ten_or_the_best(noise, least):
+    """Against a loop over the same random numbers; 0.5 and 1.0 can be reached exactly."""
+    mask = torch.zeros(1, 20, 10)
+    mask[:, 0] = mask[:, 14:] = 1  # a crop holds the more of it the later it begins
+    image, fractions = noise((20, 10), 0), []
+    for seed in range(40):
+        draw, tries = np.random.RandomState(seed), []
+        while not tries or (max(tries)[0] < least and len(tries) < 10):
+            start = int(draw.randint(0, 15, size=1)[0])
+            tries.append((float(mask[0, start : start + 6].mean()), -len(tries), start))
+        fraction, _, start = max(tries)
+        transform = RandPatchGridd("image", 2, 2, (6, 10), 0, mask_key="mask", min_foreground=least)
+        sample = transform.set_random_state(seed)({"image": image, "mask": mask})
+        assert sample["pretext"]["crop"][0] == [start, 0]
+        fractions.append(fraction)
+    assert len(set(fractions)) > 1
+
+
+class Noting:
+    """An image in chunks that notes what is read of it."""
+
+    def __init__(self, tensor):
+        self.tensor, self.shape, self.read = tensor, tensor.shape, []
+
+    def __getitem__(self, index):
+        self.read.append(index)
+        return self.tensor[index]
+
+    def whole(self):
+        self.read.append("whole")
+        return self.tensor
+
+
+def test_only_the_crop_is_read_of_an_image_in_chunks(noise):
+    """What is cut is the same; the mask and what is not cut are read whole."""
+    image = noise((20, 24, 17), 0, channels=2)
+    data = {"image": image, "mask": image[:1] > 0.5, "label": image[1:], "plain": image + 1}
+    for keys in (["image", "plain"], ["image", "mask", "plain"]):
+        packed = {key: Noting(data[key]) if key != "plain" else data[key] for key in data}
+        transform = RandPatchGridd(keys, (2, 3, 1), (4, 3, 6), (12, 16, 9), mask_key="mask")
+        want, found = (transform.set_random_state(4)(sample) for sample in (data, packed))
+        assert found.keys() == want.keys()
+        for key in found:
+            assert torch.equal(found[key], want[key]) if key != "pretext" else found[key] == want[key]
+        window = tuple(slice(a, b) for a, b in zip(*want["pretext"]["crop"], strict=True))
+        assert packed["image"].read == [(slice(None), *window)]
+        assert packed["mask"].read == packed["label"].read == ["whole"]
+
+
 # Acceptance tests 19 and 20: determinism, depth one.
 
 
@@ -224,6 +276,31 @@ def test_input_is_kept_and_output_is_plain(noise):
     assert type(sample["pretext"]["boxes"][0][0][0]) is int
 
 
+def test_numpy_is_taken(noise):
+    volume = noise((20, 21), 0)
+    assert torch.equal(cut(volume.numpy(), grid=2, patch_size=5)["image"], cut(volume, grid=2, patch_size=5)["image"])
+
+
+def test_missing_keys(noise):
+    check_missing_keys(lambda keys, **options: RandPatchGridd(keys, 2, 5, **options), {"image": noise((20, 20), 0)})
+
+
+def test_defaults():
+    defaults = {name: p.default for name, p in inspect.signature(RandPatchGridd).parameters.items()}
+    needed = dict.fromkeys(("keys", "grid", "patch_size"), inspect.Parameter.empty)
+    assert defaults == {
+        **needed,
+        "crop_size": None,
+        "min_gap": 2,
+        "jitter": True,
+        "stride": None,
+        "foreground_key": "foreground",
+        "mask_key": None,
+        "min_foreground": 0.1,
+        "allow_missing_keys": False,
+    }
+
+
 def test_several_images_are_cut_at_the_same_places(noise):
     image = noise((20, 20), 0)
     sample = RandPatchGridd(["image", "again"], 2, 5)({"image": image, "again": image * 2})
@@ -239,6 +316,8 @@ def test_several_images_are_cut_at_the_same_places(noise):
         ),
         ({"grid": (3, 3), "patch_size": 5}, r"grid with one number for each of the 3 spatial axes, found \[3, 3\]"),
         ({"grid": 3, "patch_size": (5, 5)}, r"patch_size with one number"),
+        ({"grid": 3, "patch_size": 5, "crop_size": 0}, r"expected crop_size of at least 1, found 0"),
+        ({"grid": 3, "patch_size": 5, "stride": (5, 5)}, r"expected stride with one number"),
         (
             {"grid": 3, "patch_size": 5, "crop_size": (30, 30, 31)},
             r"axis 2: .* at least 31 .* found 30; .* never padding",
