@@ -159,8 +159,7 @@ def _standardize(x: Tensor) -> tuple[Tensor, Tensor]:
 @lru_cache(maxsize=8)
 def _polynomial(shape: tuple[int, ...], degree: int) -> Tensor:
     """Return the monomials of degree 1 to ``degree`` over a patch ``(terms, voxels)``; axes of size one have none."""
-    lines = [torch.linspace(-1.0, 1.0, size) if size > 1 else torch.zeros(1) for size in shape]
-    grids = torch.meshgrid(*lines, indexing="ij")
+    grids = torch.meshgrid(*(torch.linspace(-1.0, 1.0, size) for size in shape), indexing="ij")
     axes = [axis for axis, size in enumerate(shape) if size > 1]
     terms = [
         torch.stack([grids[axis] for axis in product]).prod(dim=0).flatten()

@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest
 
 from medvol.transforms.blur import RandPatchBlurd
+from tests.fixtures.map_transforms import check_missing_keys
 
 
 def blur(image, seed=0, **options):
@@ -12,7 +13,7 @@ def blur(image, seed=0, **options):
     return transform({"image": image})["image"], transform.drawn
 
 
-@pytest.mark.parametrize("shape", [(7, 8, 9), (20, 3, 11), (12, 13), (2, 2), (9, 8, 1)])
+@pytest.mark.parametrize("shape", [(7, 8, 9), (20, 3, 11), (12, 13), (2, 2), (9, 8, 1), (10,)])
 @pytest.mark.parametrize("sigma", [(0.3, 0.9), (2.0, 5.0)])
 def test_equals_scipy(shape, sigma):
     image = torch.rand(3, 2, *shape, dtype=torch.float64)
@@ -32,6 +33,7 @@ def test_every_view_draws_for_itself():
     assert abs((drawn > 0).mean() - 0.4) < 0.055  # five standard deviations
     assert kstest(drawn[drawn > 0], "uniform", (0.2, 1.0)).pvalue > 0.001
     assert len(set(drawn[drawn > 0])) == (drawn > 0).sum()
+    assert (drawn > 0).sum(axis=1).std() < 4  # of 20 views; 2.2 where each is chosen alone, 9.8 where all are together
     image = torch.rand(20, 1, 6, 6)
     changed = transform({"image": image})["image"]
     assert [bool((a != b).any()) for a, b in zip(image, changed, strict=True)] == (transform.drawn > 0).tolist()
@@ -44,7 +46,7 @@ def test_channels_are_blurred_alike():
 
 
 def test_two_axes_and_depth_one_are_equal_to_the_bit():
-    image = torch.rand(4, 2, 12, 10)
+    image = torch.rand(40, 2, 12, 10, dtype=torch.float64)
     assert torch.equal(blur(image, prob=0.5)[0], blur(image[..., None], prob=0.5)[0][..., 0])
 
 
@@ -56,11 +58,12 @@ def test_a_constant_stays_and_the_mean_is_kept_away_from_borders():
 
 
 def test_no_random_number_where_there_is_no_choice():
-    transform = RandPatchBlurd("image", sigma=(1.0, 1.0), prob=1.0).set_random_state(0)
-    before = transform.R.get_state()[2]
-    transform.randomize(5)
-    assert transform.drawn.tolist() == [1.0] * 5
-    assert transform.R.get_state()[2] == before
+    for prob in (0.0, 1.0):
+        transform = RandPatchBlurd("image", sigma=(1.0, 1.0), prob=prob).set_random_state(0)
+        before = transform.R.get_state()[2]
+        transform.randomize(5)
+        assert transform.drawn.tolist() == [prob] * 5
+        assert transform.R.get_state()[2] == before
     still = RandPatchBlurd("image", prob=0.0)
     image = torch.rand(2, 1, 5, 5)
     assert torch.equal(still({"image": image})["image"], image)
@@ -73,6 +76,12 @@ def test_types_and_input():
     before = image.clone()
     blur(image)
     assert torch.equal(image, before)
+
+
+def test_missing_keys_and_defaults():
+    check_missing_keys(RandPatchBlurd, {"image": torch.rand(2, 1, 5, 5)})
+    plain = RandPatchBlurd()
+    assert (plain.keys, plain.sigma, plain.share, plain.allow_missing_keys) == (("image",), (0.0, 1.0), 0.5, False)
 
 
 def test_errors():

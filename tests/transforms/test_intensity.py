@@ -1,3 +1,5 @@
+from itertools import combinations_with_replacement
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ from monai.data import MetaTensor
 
 from medvol.transforms import RandPatchIntensityd
 from medvol.transforms.intensity import _polynomial
+from tests.fixtures.map_transforms import check_missing_keys
 
 PLAIN = {"scale": (1, 1), "shift": (0, 0), "bias": 0.0, "channel_drop": 0.0}
 
@@ -17,10 +20,13 @@ def patches_of(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 3 + 7
 
 
-@pytest.mark.parametrize("shape", [(5, 2, 6, 5, 4), (5, 2, 6, 5, 1), (5, 2, 6, 5)])
-def test_equals_the_loop_over_patches(shape):
+@pytest.mark.parametrize(
+    ("shape", "degree"),
+    [((5, 2, 6, 5, 4), 2), ((5, 2, 6, 5, 1), 2), ((5, 2, 6, 5), 3), ((5, 2, 7, 2), 1), ((5, 2, 9), 2)],
+)
+def test_equals_the_loop_over_patches(shape, degree):
     patches = patches_of(*shape)
-    transform = RandPatchIntensityd("image", channel_drop=0.4).set_random_state(3)
+    transform = RandPatchIntensityd("image", degree=degree, channel_drop=0.4).set_random_state(3)
     result = transform({"image": patches})["image"]
     size = shape[2:]
     lines = [np.linspace(-1, 1, n) if n > 1 else None for n in size]
@@ -28,7 +34,7 @@ def test_equals_the_loop_over_patches(shape):
         x = patches[p, c].numpy()
         z = (x - x.mean()) / x.std() * transform._factor[p, c] + transform._offset[p, c]
         axes = [a for a in range(len(size)) if size[a] > 1]
-        terms = [(a,) for a in axes] + [(a, b) for i, a in enumerate(axes) for b in axes[i:]]
+        terms = [term for order in range(1, degree + 1) for term in combinations_with_replacement(axes, order)]
         field = np.zeros(size)
         for coefficient, term in zip(transform._field[p, c], terms, strict=True):
             monomial = np.ones(size)
@@ -68,6 +74,32 @@ def test_nothing_but_a_trend_becomes_zero():
     ramp = torch.linspace(0, 5, 8).reshape(1, 1, 8, 1).expand(2, 1, 8, 8)
     assert (change(ramp, detrend=1) == 0).all()
     assert torch.isfinite(change(patches_of(2, 1, 1, 2, 1).float(), detrend=2)).all()
+
+
+def test_what_remains_beside_a_trend_is_texture_from_a_hundred_thousandth_on():
+    # one mere trend, and trends with a texture just below and above the limit, among patches of noise
+    line = torch.linspace(-1, 1, 16, dtype=torch.float64)
+    texture = torch.tensor([1.0, -1, -1, 1], dtype=torch.float64).repeat(4)  # no trend: against none of the terms
+    ramp = line[:, None, None].expand(16, 16, 16)
+    weave = texture[:, None, None] * texture[:, None] * texture
+    patches = patches_of(3, 2, 16, 16, 16)
+    noise = change(patches, detrend=2, **PLAIN)
+    for (p, c), share in (((0, 1), 0.0), ((1, 0), 0.8e-5), ((2, 1), 1.05e-5)):
+        patches[p, c] = ramp / ramp.std(correction=0) + share * weave
+    for dtype in (torch.float32, torch.float64):
+        found = change(patches.to(dtype), detrend=2, **PLAIN).double()
+        assert (found[0, 1] == 0).all()
+        for p, c in ((0, 0), (1, 1), (2, 0)):
+            assert torch.allclose(found[p, c], noise[p, c], atol=1e-4)
+    assert (found[1, 0] == 0).all()
+    assert torch.allclose(found[2, 1], weave, atol=0.05)
+
+
+def test_faint_patches_are_not_measured_against_strong_ones():
+    patches = patches_of(4, 3, 6, 5, 4)
+    scaled = patches * torch.tensor([[1.0, 1e8, 1], [1, 1, -1e8], [1, 1, 1], [1e8, -1e8, 1]])[..., None, None, None]
+    sign = torch.tensor([[1.0, 1, 1], [1, 1, -1], [1, 1, 1], [1, -1, 1]])[..., None, None, None]
+    assert torch.allclose(change(scaled, **PLAIN), change(patches, **PLAIN) * sign, atol=1e-9)
 
 
 def test_without_changes_it_is_the_z_score_and_forgets_affine_changes():
@@ -120,8 +152,10 @@ def test_constant_patches_become_zero(value):
     assert (others.std((2, 3, 4), correction=0) - 1).abs().max() < 1e-5
 
 
-def test_one_voxel_patches_are_zero_not_nan():
-    assert torch.equal(change(torch.ones(3, 2, 1, 1, 1)), torch.zeros(3, 2, 1, 1, 1))
+@pytest.mark.parametrize("shape", [(3, 2, 1, 1, 1), (3, 2, 1)])
+def test_one_voxel_patches_are_zero_not_nan(shape):
+    assert torch.equal(change(torch.ones(shape)), torch.zeros(shape))
+    assert _polynomial(shape[2:], 2).shape == (0, 1)
 
 
 def test_two_axes_and_depth_one_draw_the_same():
@@ -140,6 +174,14 @@ def test_determinism_and_type():
     assert type(change(MetaTensor(patches.float()))) is torch.Tensor
 
 
+def test_missing_keys_and_defaults():
+    check_missing_keys(RandPatchIntensityd, {"image": patches_of(2, 1, 5, 5)})
+    plain = RandPatchIntensityd()
+    assert (plain.keys, plain.allow_missing_keys) == (("image",), False)
+    assert (plain.scale, plain.shift, plain.bias, plain.degree) == ((0.8, 1.25), (0.0, 3.0), 0.3, 2)
+    assert (plain.channel_drop, plain.detrend) == (0.1, 0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -148,6 +190,7 @@ def test_determinism_and_type():
         ({"shift": (0, float("inf"))}, "shift as"),
         ({"shift": (0, 1, 2)}, "shift as"),
         ({"bias": -0.1}, "bias >= 0"),
+        ({"bias": float("inf")}, "bias >= 0"),
         ({"degree": 0}, "degree >= 1"),
         ({"channel_drop": 1.0}, r"channel_drop in \[0, 1\), found 1.0"),
     ],
