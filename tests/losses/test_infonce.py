@@ -3,8 +3,9 @@ import math
 import numpy as np
 import pytest
 import torch
+from processes import in_processes
 
-from medvol.losses import InfoNCELoss
+from medvol.losses import InfoNCELoss, infonce
 
 
 def case(seed=0, rows=12, codes=10, features=4, requires_grad=False):
@@ -102,6 +103,36 @@ def test_a_left_out_row_without_candidates_gives_no_nan():
     assert torch.isfinite(codes.grad).all()
 
 
+def test_a_single_prediction_that_counts():
+    predictions, codes, positive, valid = case()
+    positive[torch.arange(12) != 5] = -100
+    outputs = predictions, codes, positive, valid
+    assert InfoNCELoss()(outputs).item() == pytest.approx(brute_force(*outputs, 0.1), rel=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(5, 9), (5, 2, 9)])
+def test_processes_compute_the_loss_and_gradient_of_one(counts, monkeypatch):
+    """Of other processes all codes join that may be met there; the numbers of predictions differ."""
+    parts = []
+    for seed, rows in enumerate(counts):
+        predictions, codes, positive, valid = case(seed, rows, codes=3, requires_grad=True)
+        valid[:, 0] = False  # a code that none may meet
+        parts.append((predictions, codes, torch.where(positive == 0, -100, positive), valid))
+    inputs = [x for part in parts for x in part[:2]]
+    losses = in_processes(monkeypatch, [infonce], [lambda part=part: InfoNCELoss(0.3)(part) for part in parts])
+    found = torch.autograd.grad(torch.stack(losses).mean(), inputs)
+
+    predictions, codes = (torch.cat([part[k] for part in parts]) for k in (0, 1))
+    positive = torch.cat([torch.where(part[2] < 0, -100, part[2] + 3 * rank) for rank, part in enumerate(parts)])
+    valid = torch.cat([part[3].any(0) for part in parts]).repeat(len(predictions), 1)
+    for rank, rows in enumerate(torch.arange(len(predictions)).split(counts)):
+        valid[rows, 3 * rank : 3 * rank + 3] = parts[rank][3]
+    whole = predictions, codes, positive, valid
+    want = brute_force(predictions.detach(), codes.detach(), positive, valid, 0.3)
+    assert [loss.item() for loss in losses] == pytest.approx([want] * len(counts), rel=1e-12)
+    torch.testing.assert_close(found, torch.autograd.grad(InfoNCELoss(0.3)(whole), inputs), rtol=1e-10, atol=1e-12)
+
+
 def test_single_precision_at_least():
     predictions, codes, positive, valid = case()
     half = InfoNCELoss()((predictions.bfloat16(), codes.bfloat16(), positive, valid))
@@ -117,6 +148,10 @@ def test_single_precision_at_least():
 def test_large_scores_do_not_overflow():
     predictions, codes, positive, valid = case()
     assert math.isfinite(InfoNCELoss(0.01)((predictions.float() * 1e4, codes.float(), positive, valid)).item())
+
+
+def test_default():
+    assert InfoNCELoss()(case()).item() == pytest.approx(brute_force(*case(), 0.1), rel=1e-12)
 
 
 def test_the_label_is_not_used():
