@@ -1,5 +1,6 @@
 import pytest
 import torch
+from processes import in_processes
 
 from medvol.data import StreamDataset, stream_loader
 from medvol.losses import pairing
@@ -23,24 +24,35 @@ def test_without_patients_every_image_is_its_own():
 
 
 def test_other_processes_follow_in_rank_order(monkeypatch):
-    embeddings, patients = torch.rand(4, 2, 3), torch.tensor([1, 2, 2, 7])
-    whole = pair_views(embeddings, patients)
-    everything = {2: torch.arange(4), 4: embeddings.flatten(0, 1)}
-    for number in (0, 1):
-        mine = slice(2 * number, 2 * number + 2)
+    embeddings, patients = torch.rand(6, 2, 3), torch.tensor([1, 2, 2, 7, 1, 5])
+    for names in (patients, None):
+        whole = pair_views(embeddings, names)
 
-        def gather(x, mine=mine):
-            if x.ndim == 2:
-                return everything[4]
-            return patients if torch.equal(x, patients[mine]) else everything[2]
+        def part(rows, names=names):
+            return pair_views(embeddings[rows], None if names is None else names[rows])
 
-        monkeypatch.setattr(pairing, "rank", lambda number=number: number)
-        monkeypatch.setattr(pairing, "gather", gather)
-        part = pair_views(embeddings[mine], patients[mine])
-        rows = slice(4 * number, 4 * number + 4)
-        assert torch.equal(part.positive, whole.positive[rows])
-        assert torch.equal(part.negative, whole.negative[rows])
-        assert torch.equal(part.own, whole.own[rows])
+        for process, found in enumerate(
+            in_processes(monkeypatch, [pairing], [lambda k=k: part(slice(2 * k, 2 * k + 2)) for k in range(3)])
+        ):
+            rows = slice(4 * process, 4 * process + 4)
+            assert torch.equal(found.positive, whole.positive[rows])
+            assert torch.equal(found.negative, whole.negative[rows])
+            assert torch.equal(found.own, whole.own[rows])
+            assert torch.equal(found.all, whole.all)
+
+
+def test_embeddings_keep_their_length_unless_asked():
+    embeddings = torch.rand(2, 2, 3) * 50
+    for found in (pair_views(embeddings), pair_views(embeddings, normalize=False)):
+        assert torch.equal(found.own, embeddings.flatten(0, 1))
+        assert torch.equal(found.all, found.own)
+
+
+def test_all_is_where_the_embeddings_are():
+    """Not on PyTorch's default device."""
+    with torch.device("meta"):
+        found = pair_views(torch.rand(2, 2, 3, device="cpu"))
+    assert found.positive.tolist() == pair_views(torch.rand(2, 2, 3)).positive.tolist()
 
 
 def test_single_precision_at_least_and_unit_length():
