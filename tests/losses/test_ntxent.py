@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from processes import in_processes
 
 from medvol.losses import ntxent, pairing
 from medvol.losses.ntxent import NTXentLoss
@@ -99,27 +100,22 @@ def test_single_precision_at_least():
     assert math.isfinite(NTXentLoss(0.001)(z, PATIENTS).item())
 
 
-def test_the_gradient_of_processes_is_that_of_one(monkeypatch):
+def test_three_processes_compute_the_loss_and_gradient_of_one(monkeypatch):
     """Acceptance test S6 without processes; tests/slow has the real ones."""
-    whole = codes(images=6).requires_grad_()
-    patients = torch.tensor([5, 6, 7, 5, 8, 8])
-    NTXentLoss()(whole, patients).backward()
-    parts = codes(images=6).requires_grad_()
-    monkeypatch.setattr(ntxent, "world_size", lambda: 2)
-    monkeypatch.setattr(ntxent, "all_sum", lambda x: 2 * x.detach())
-    for rank in (0, 1):
-        mine = slice(3 * rank, 3 * rank + 3)
-        images = torch.arange(6)
+    z, patients = codes(images=6).requires_grad_(), torch.tensor([5, 6, 7, 5, 8, 8])
+    losses = in_processes(
+        monkeypatch,
+        [ntxent, pairing],
+        [lambda rows=slice(2 * k, 2 * k + 2): NTXentLoss(0.3)(z[rows], patients[rows]) for k in range(3)],
+    )
+    found = torch.autograd.grad(torch.stack(losses).mean(), z)
+    assert [loss.item() for loss in losses] == pytest.approx([brute_force(z.detach(), patients, 0.3)] * 3, rel=1e-12)
+    expected = torch.autograd.grad(NTXentLoss(0.3)(z, patients), z)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
 
-        def gather(x, mine=mine, images=images):
-            if x.ndim == 2:
-                return torch.nn.functional.normalize(parts.flatten(0, 1), dim=-1)
-            return images if torch.equal(x, images[mine]) and not torch.equal(x, patients[mine]) else patients
 
-        monkeypatch.setattr(pairing, "rank", lambda rank=rank: rank)
-        monkeypatch.setattr(pairing, "gather", gather)
-        (NTXentLoss()(parts[mine], patients[mine]) / 2).backward()
-    torch.testing.assert_close(parts.grad, whole.grad, rtol=1e-12, atol=1e-14)
+def test_default():
+    assert NTXentLoss()(codes(), PATIENTS).item() == pytest.approx(brute_force(codes(), PATIENTS, 0.1), rel=1e-12)
 
 
 def test_errors():
