@@ -73,6 +73,12 @@ def test_nothing_counted_is_zero_with_a_graph(label: torch.Tensor) -> None:
     assert (x.grad == 0).all()
 
 
+def test_a_single_voxel_that_counts() -> None:
+    only = torch.arange(CLEAN.numel()).reshape(SHAPE) == int(COUNTED.flatten().nonzero()[3])
+    found = RestorationLoss()((X, MASK), LABEL.masked_fill(~only, math.nan))
+    assert found.item() == pytest.approx(float((X - CLEAN)[only].square()), rel=1e-12)
+
+
 def test_micro_batches_of_a_step_weigh_alike() -> None:
     """Each is divided by its own number of voxels: not the mean over the voxels of both."""
     other = torch.where(torch.arange(SHAPE[-1]) < 2, LABEL, math.nan)  # counts fewer voxels
@@ -91,6 +97,7 @@ def test_half_precision_is_computed_in_single() -> None:
         loss = RestorationLoss("l2", "sigmoid")((X.bfloat16(), MASK.bfloat16()), LABEL.float())
     assert loss.dtype == torch.float32
     assert loss.item() == pytest.approx(by_hand(X.bfloat16().double(), LABEL, MASK, "l2", True), rel=1e-5)
+    assert RestorationLoss()((X.float(), MASK), LABEL).dtype == torch.float32, "as the reconstruction, not as the label"
     huge = torch.full(SHAPE, 300.0).half()  # its square is beyond half precision
     assert RestorationLoss()(huge, torch.zeros(SHAPE)).item() == 90000
 
