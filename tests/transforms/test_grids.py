@@ -35,7 +35,27 @@ def test_layouts():
     assert (odd.low, odd.high) == ((2,), (6,))  # ceil(3 / 2) on both sides
     assert cell_layout((60,), (3,), (12,), (3,), False)[1:] == ((4,), (4,))
     assert cell_layout((40, 1), (1, 1), (16, 1), (2, 2), True)[1:] == ((0, 0), (24, 0))  # no neighbor, no gap
+    centered = cell_layout((21, 16), (1, 1), (16, 16), (2, 2), False)  # a patch may fill a single cell
+    assert centered == ((21, 16), (2, 0), (2, 0))
     assert stride_layout((96,), (5,), (32,), (16,)).low == (0,)
+    assert stride_layout((101, 40), (5, 1), (32, 30), (16, 7)) == ((16, 7), (2, 5), (2, 5))
+    assert all(isinstance(number, int) for part in centered for number in part)
+
+
+def test_one_number_or_one_per_axis():
+    assert per_axis("grid", 4, 3) == (4, 4, 4)
+    assert per_axis("gap", [0, np.int64(2)], 2, least=0) == (0, 2)
+    assert per_axis("grid", (1, 2), 2) == (1, 2)
+
+
+@pytest.mark.parametrize("short", range(4))
+def test_another_number_of_numbers_than_axes_is_refused(short):
+    sizes = [(80, 80), (4, 4), (16, 16), (2, 2)]
+    sizes[short] = sizes[short][:1]
+    with pytest.raises(ValueError, match="argument"):
+        cell_layout(*sizes, jitter=True)
+    with pytest.raises(ValueError, match="argument"):
+        stride_layout(*sizes)
 
 
 def test_errors_name_the_axis_and_the_remedy():
