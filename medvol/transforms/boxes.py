@@ -85,7 +85,7 @@ def samples_per_voxel(frame: ViewFrame, extent: np.ndarray) -> np.ndarray:
         >>> samples_per_voxel(frame, np.array([[4.0, 4.1, 8.0]])).tolist()
         [[1, 2, 2]]
     """
-    pitch = frame.spacing.astype(float).copy()
+    pitch = frame.spacing.copy()
     pitch[list(frame.plane)] = pitch[list(frame.plane)].min()  # a turned axis crosses both
     return np.maximum(np.ceil(extent / (frame.size * pitch) - _ROUNDING), 1).astype(int)
 
@@ -109,8 +109,7 @@ def fit(frame: ViewFrame, extent: np.ndarray, heading: np.ndarray) -> np.ndarray
     thick = frame.size > 1
     room = np.broadcast_to((frame.high - frame.low) / 2, extent.shape)
     reach = _reach(frame, extent, heading)
-    ratio = np.divide(room, reach, where=thick & (reach > 0), out=np.ones(extent.shape))
-    factor = np.min(np.where(thick, ratio, 1.0), axis=1, keepdims=True)
+    factor = np.divide(room, reach, where=thick, out=np.ones(extent.shape)).min(axis=1, keepdims=True)
     factor = np.where(factor > 1 - _ROUNDING, 1.0, factor)
     return np.where(thick, extent * factor, extent)
 
@@ -168,7 +167,7 @@ def _turned(frame: ViewFrame, half: np.ndarray, heading: np.ndarray) -> np.ndarr
     """Return half of the extent along the volume's axes, voxels, of boxes with half an extent in mm along their own."""
     first, second = frame.plane
     cosine, sine = np.abs(heading[:, 0]), np.abs(heading[:, 1])
-    turned = half.astype(float).copy()
+    turned = half.copy()
     turned[:, first] = cosine * half[:, first] + sine * half[:, second]
     turned[:, second] = sine * half[:, first] + cosine * half[:, second]
     return turned / frame.spacing

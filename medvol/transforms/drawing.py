@@ -50,7 +50,7 @@ def draw_boxes(
         return np.full(count, low) if low == high else random.uniform(low, high, size=count)
 
     thick = np.flatnonzero(frame.size > 1)
-    extent = np.tile(largest_extent(frame), (count, 1)).astype(float)
+    extent = np.tile(largest_extent(frame), (count, 1))
     extent[:, thick] *= between(*scale)[:, None]
     if len(thick) > 1:
         logs = np.stack([between(-math.log(ratio), math.log(ratio)) for _ in thick], axis=1)

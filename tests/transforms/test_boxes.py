@@ -67,17 +67,49 @@ def test_a_box_as_large_as_the_volume_fits_to_the_bit():
         assert np.array_equal(low, high)
 
 
+def test_a_box_that_fits_but_for_rounding_stays_to_the_bit():
+    for size in range(2, 90):
+        where = frame((4, 0, 2), (size + 3, size - 1, size + 1), (0.7, 0.7, 1.1), (size,) * 3)
+        extent = size * where.spacing[None]
+        assert np.array_equal(fit(where, extent, headings([0.0])), extent)
+
+
+def test_one_voxel_thick_views_keep_their_thickness_and_ask_for_no_room_across():
+    for plane, spacing in (((0, 1), (1.0, 1.1, 2.5)), ((0, 2), (1.0, 1.1, 2.5)), ((2, 1), (3.0, 1.1, 0.4))):
+        where = frame((2, 3, 7), (40, 30, 7), spacing, (12, 16, 1), plane)
+        extent = np.array([[99.0, 60.0, spacing[2]], [9.0, 8.0, spacing[2]]])
+        fitted = fit(where, extent, headings([0.0, 0.0]))
+        room = np.array([38 * spacing[0], 27 * spacing[1]])
+        parts = where.size * samples_per_voxel(where, extent)
+        factor = (room / (extent[0] * (parts - 1) / parts)[0, :2]).min()
+        assert np.allclose(fitted[0], [99 * factor, 60 * factor, spacing[2]])
+        assert np.array_equal(fitted[1], extent[1])
+
+
+def test_views_of_two_voxels_are_shrunk_too():
+    where = frame((0, 0, 0), (39, 39, 3), (1.0, 1.0, 1.0), (20, 20, 2))
+    assert largest_extent(where).tolist() == [40.0, 40.0, 4.0]
+    fitted = fit(where, np.array([[20.0, 20.0, 8.0]]), headings([0.0]))
+    assert np.allclose(fitted, np.array([[20.0, 20.0, 8.0]]) * 3 / 7)  # 8 samples, 7 steps on 3 voxels
+
+
 def test_the_largest_extent_has_the_proportions_of_the_view_and_touches_the_region():
     where = frame(low=(0, 0, 0), high=(39, 27, 20), spacing=(1.0, 1.0, 2.5), size=(10, 10, 20))
     extent = largest_extent(where)
     assert extent.tolist() == [26.25, 26.25, 52.5]  # 21 voxels of 2.5 mm for 20 of the view
-    assert largest_extent(where._replace(size=np.array([10, 10, 1]))).tolist() == [28.0, 28.0, 2.5]
+    step = np.array([5, 9, 2])
+    moved = where._replace(low=where.low + step, high=where.high + step)
+    assert np.array_equal(largest_extent(moved), extent)
+    one = where._replace(size=np.array([10, 10, 1]))
+    assert largest_extent(one).tolist() == [28.0, 28.0, 2.5]
+    assert largest_extent(one._replace(high=np.array([39, 27, 0]))).tolist() == [28.0, 28.0, 2.5]  # a slice
 
 
 def test_samples_are_never_more_than_a_voxel_apart():
     where = frame(spacing=(1.0, 0.5, 2.0), size=(10, 10, 10))
     extent = np.random.RandomState(0).uniform(1, 100, size=(50, 3))
     step = extent / 10 / samples_per_voxel(where, extent)
+    assert samples_per_voxel(where, extent).dtype == int
     assert (step <= np.array([0.5, 0.5, 2.0]) * (1 + 1e-6)).all()
     assert (samples_per_voxel(where, extent) - 1 < extent / 10 / [0.5, 0.5, 2.0]).all()  # and no more than needed
 
@@ -119,4 +151,11 @@ def test_overlap_counts_voxels():
 def test_whole_voxels_are_those_touched_within_the_region():
     where = frame()
     around = np.array([[[1.5, 4.0, 0.2], [9.2, 8.0, 30.0]]])
-    assert whole_voxels(where, around).tolist() == [[[2, 4, 0], [10, 8, 21]]]
+    found = whole_voxels(where, around)
+    assert found.tolist() == [[[2, 4, 0], [10, 8, 21]]]
+    assert found.dtype == int
+
+
+def test_one_box_of_many():
+    boxes = ViewBoxes(np.arange(12).reshape(4, 3), np.arange(12).reshape(4, 3) * 2, np.arange(8).reshape(4, 2))
+    assert [part.tolist() for part in boxes.take(2)] == [[[6, 7, 8]], [[12, 14, 16]], [[4, 5]]]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from medvol.transforms.boxes import ViewFrame, bounds, center_range, fit, overlap
+from medvol.transforms.boxes import ViewBoxes, ViewFrame, bounds, center_range, fit, overlap
 from medvol.transforms.drawing import draw_boxes, moved_toward
 
 
@@ -23,6 +23,14 @@ def test_scale_is_linear_and_so_volume_its_cube():
     assert np.allclose(boxes.extent[:, :2].prod(axis=1) / 50**2, linear**2)
     slices = draw_boxes(random(), make_frame((50, 50, 1), (20, 20, 1)), 10, scale=(0.447, 0.447))
     assert np.allclose(slices.extent.prod(axis=1) / 50**2, 0.2, atol=1e-3)
+
+
+def test_an_axis_of_two_voxels_is_scaled_and_one_of_one_voxel_is_not():
+    flat, slices = (make_frame((50, 40, n), (20, 16, m), plane=(0, 2)) for n, m in ((5, 2), (1, 1)))
+    assert draw_boxes(random(), flat, 2, scale=(0.8, 0.8)).extent.tolist() == [[40.0, 32.0, 4.0]] * 2
+    boxes = draw_boxes(random(), slices, 2, scale=(0.8, 0.8), rotate=30.0, quarter_turns=True)
+    assert boxes.extent.tolist() == [[40.0, 32.0, 1.0]] * 2
+    assert boxes.heading.tolist() == [[1.0, 0.0]] * 2  # nothing is turned out of the slice
 
 
 def test_stretching_keeps_the_volume_and_the_range():
@@ -89,3 +97,23 @@ def test_a_box_comes_near_enough_and_stays_in_the_region(size):
             moved += not np.array_equal(found.center, target.center)
     assert inside == 100
     assert moved > 80  # it is no mere copy of the target
+
+
+def test_a_box_goes_no_further_than_it_must():
+    where = make_frame((90, 90, 90))
+    upright = np.array([[1.0, 0.0]])
+    box = ViewBoxes(np.array([[25.0, 30.0, 60.0]]), np.array([[12.0, 20.0, 30.0]]), upright)
+    target = ViewBoxes(np.array([[55.0, 52.0, 41.0]]), np.array([[24.0, 18.0, 20.0]]), upright)
+    around = bounds(where, target)[0]
+    for least in (0.0, 0.1, 0.3, 0.6):
+        found = moved_toward(where, box, target, least)
+        for step in range(16):
+            left = 0.75**step
+            center = box.center * left + target.center * (1 - left)
+            extent = np.exp(np.log(box.extent) * left + np.log(target.extent) * (1 - left))
+            if overlap(bounds(where, ViewBoxes(center, extent, upright)), around)[0] >= least:
+                break
+        assert np.allclose(found.center, center)
+        assert np.allclose(found.extent, extent)
+    still = moved_toward(where, box, target, 0.0)  # no overlap is asked for
+    assert np.array_equal(still.center, box.center)
