@@ -3,7 +3,9 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from processes import in_processes
 
+from medvol.losses import pairing, triplet
 from medvol.losses.triplet import TripletLoss
 
 PATIENTS = torch.tensor([4, 7, 4, 1])
@@ -77,6 +79,41 @@ def test_two_equal_codes_among_others_have_a_finite_gradient():
     TripletLoss(1.0, "all")(z, PATIENTS).backward()
     assert torch.isfinite(z.grad).all()
     assert z.grad.abs().max() > 0
+
+
+def test_distances_are_exact_in_a_large_batch_far_from_zero():
+    """From 26 views on PyTorch would by itself find distances from products, where single precision cancels."""
+    z, patients = (codes(images=15) * 64).round() / 64 + 100, torch.arange(15)
+    want = brute_force(z, patients, 1.0, "all", "euclidean")
+    assert TripletLoss(1.0, "all")(z.float(), patients).item() == pytest.approx(want, rel=1e-5)
+
+
+def test_a_negative_as_far_as_the_positive_is_not_semihard():
+    z = torch.tensor([[[0.0], [1.0]], [[2.0], [3.0]], [[6.0], [4.0]]], dtype=torch.float64)  # many equal distances
+    for distance in ("euclidean", "squared"):
+        found = TripletLoss(2.0, "semihard", distance)(z)
+        want = brute_force(z, torch.arange(3), 2.0, "semihard", distance)
+        assert found.item() == pytest.approx(want, rel=1e-12)
+
+
+@pytest.mark.parametrize("mining", ["semihard", "all", "hardest"])
+def test_three_processes_compute_the_loss_and_gradient_of_one(mining, monkeypatch):
+    z, patients = codes(images=6).requires_grad_(), torch.tensor([5, 6, 7, 5, 8, 8])
+    losses = in_processes(
+        monkeypatch,
+        [triplet, pairing],
+        [lambda rows=slice(2 * k, 2 * k + 2): TripletLoss(1.0, mining)(z[rows], patients[rows]) for k in range(3)],
+    )
+    found = torch.autograd.grad(torch.stack(losses).mean(), z)
+    want = brute_force(z.detach(), patients, 1.0, mining, "euclidean")
+    assert [loss.item() for loss in losses] == pytest.approx([want] * 3, rel=1e-12)
+    expected = torch.autograd.grad(TripletLoss(1.0, mining)(z, patients), z)
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def test_defaults():
+    want = brute_force(codes(), PATIENTS, 0.3, "semihard", "euclidean")
+    assert TripletLoss()(codes(), PATIENTS).item() == pytest.approx(want, rel=1e-12)
 
 
 def test_triplets_that_hold_cost_nothing():

@@ -81,6 +81,10 @@ def test_the_record() -> None:
     sample = RandJigsawd("image", rows).set_random_state(2)(patches(9))
     assert sample["pretext"]["permutation"] == rows[sample["pretext"]["class"]].tolist()
     assert sample["pretext"]["grid"] == [9]
+    plain = {key: value for key, value in patches(9).items() if key != "pretext"}
+    sample = RandJigsawd("image", rows, puzzles=2).set_random_state(2)(plain)
+    assert sample["pretext"]["class"] == sample["label"].tolist()
+    assert sample["pretext"]["orders"] == rows[sample["label"].numpy()].tolist()
 
 
 @pytest.mark.parametrize(
