@@ -123,3 +123,25 @@ def test_a_slice_takes_no_sample_from_its_neighbors(noise):
     frame = ViewFrame(np.array([0, 0, 4]), np.array([9, 9, 4]), np.ones(3), np.array([5, 5, 1]), (0, 1))
     box = ViewBoxes(np.array([[3.0, 4.0, 4.0]]), np.array([[5.0, 5.0, 1.0]]), UPRIGHT)
     assert torch.equal(sample_box(volume, frame, box, NOWHERE), volume[:, 1:6, 2:7, 4:5])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "size", "extent", "middle"), [(2, 3, 3, 1.0, 2.5), (2, 3, 1, 1.0, 2.6), (0, 5, 1, 3.5, 2.3)]
+)
+def test_across_two_voxels_and_into_one(low, high, size, extent, middle):
+    volume = np.random.RandomState(0).rand(2, 9, 8, 6)
+    frame = ViewFrame(np.array([0, 0, low]), np.array([8, 7, high]), np.ones(3), np.array([4, 5, size]), (0, 1))
+    box = ViewBoxes(np.array([[4.2, 3.4, middle]]), np.array([[4.0, 3.0, extent]]), np.array([[0.8, 0.6]]))
+    found = sample_box(torch.from_numpy(volume), frame, box, NOWHERE).numpy()
+    np.testing.assert_allclose(found, brute_force(volume, frame, box, NOWHERE), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("beyond", [-3.0, 3.0])
+def test_beyond_the_region_its_last_voxels_count(beyond):
+    inner = np.random.RandomState(0).rand(1, 10, 9, 8)
+    volume = torch.from_numpy(np.pad(inner, [(0, 0), (2, 2), (2, 2), (2, 2)], constant_values=np.nan))
+    box = ViewBoxes(np.array([[4.5, 4.0, 3.5]]) + beyond, np.full((1, 3), 8.0), UPRIGHT)
+    expected = brute_force(inner, make_frame((10, 9, 8), (6, 5, 4)), box, NOWHERE)
+    outer = box._replace(center=box.center + 2)
+    found = sample_box(volume, make_frame((14, 13, 12), (6, 5, 4), margin=2), outer, NOWHERE).numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
