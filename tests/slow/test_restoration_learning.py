@@ -5,19 +5,16 @@ The bundles' own transforms, network and loss, read from their train.json, at sm
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import pytest
 import torch
 import volumes
-from chains import ROOT, Task
-from learning import NEW, Batches, Run, deviation
-from monai.transforms import Compose, Randomizable
+from learning import NEW, Run, deviation
+from restoring import CASES, CUBE, Case, alone, stream
 from torch import Tensor
 
 from medvol.data.partner import with_partner
@@ -27,51 +24,6 @@ pytestmark = pytest.mark.slow
 
 POOL, JUDGED = 64, 256  # drawn volumes with an anatomy take time: trained on over and over; judged on once each
 COUNT = 8  # new batches to judge on
-UNET = {"filters": [8, 16, 32]}
-VIT = json.loads((ROOT / "mae3d" / "configs" / "args_vit.json").read_text(encoding="utf-8"))
-NARROW = {
-    "network_def::network::hidden_size": 48,
-    "network_def::network::mlp_dim": 96,
-    "network_def::network::num_heads": 2,
-}
-PAINT_ONLY = {"curve_prob": 0.0, "shuffle_prob": 0.0}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A bundle at a small size: shape of a volume, volumes of a batch, keys to change, training."""
-
-    bundle: str
-    shape: tuple[int, ...]
-    size: int
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    steps: int = 100
-    learning_rate: float = 3e-3
-
-    @property
-    def task(self) -> Task:
-        return Task(self.bundle, changes=self.changes)
-
-
-CUBE, SLICE = {"crop_size": [24, 24, 24], **UNET}, {"crop_size": [48, 48, 1], **UNET}
-CASES = {
-    "mae3d": Case("mae3d", (26, 26, 26), 4, {**CUBE, "mask_block": [4, 4, 4]}),
-    "mae2d": Case("mae2d", (50, 50, 1), 8, {**SLICE, "mask_block": [8, 8, 1]}),
-    "mae3d of a ViT": Case("mae3d", (66, 66, 66), 2, {**VIT, **NARROW}, 150, 1e-3),
-    "spark3d": Case("spark3d", (26, 26, 26), 4, {**CUBE, "mask_block": [4, 4, 4]}),
-    "simmim3d": Case(
-        "simmim3d",
-        (34, 34, 66),
-        2,
-        {"crop_size": [32, 32, 64], "mask_block": [8, 8, 8], "mask_ratio": 0.4, "flip_prob": 0.0, "loss::norm": "l2"},
-        150,
-        2e-3,
-    ),
-    "genesis3d": Case("genesis3d", (26, 26, 26), 4, CUBE, 200, 1e-2),
-    "genesis2d": Case("genesis2d", (50, 50, 1), 8, SLICE, 200, 1e-2),
-    "paint of genesis3d": Case("genesis3d", (26, 26, 26), 4, {**CUBE, **PAINT_ONLY}, 200, 1e-2),
-    "paint of genesis2d": Case("genesis2d", (50, 50, 1), 8, {**SLICE, **PAINT_ONLY}, 200, 1e-2),
-}
 HOLES = [name for name, case in CASES.items() if not case.bundle.startswith("genesis") or "paint" in name]
 """Tasks of which noise tells nothing: whoever undoes a curve or a shuffling has more to go by."""
 
@@ -80,28 +32,6 @@ HOLES = [name for name, case in CASES.items() if not case.bundle.startswith("gen
 def anatomy(shape: tuple[int, ...], number: int) -> Tensor:
     """One of a pool of volumes with an anatomy; new batches are drawn from another pool, large enough for all."""
     return volumes.blobs(shape, number % POOL if number < NEW else POOL + number % JUDGED)
-
-
-def parts(task: Task) -> tuple[Compose, Compose]:
-    """The transforms before the first random one, and the rest."""
-    transforms = task.transform().transforms
-    first = next(i for i, transform in enumerate(transforms) if isinstance(transform, Randomizable))
-    return Compose(transforms[:first]), Compose(transforms[first:])
-
-
-def stream(case: Case, task: Task, draw: Callable[[Callable[..., Any], int], Mapping[str, Any]]) -> Batches:
-    """Batches of new samples; what is drawn depends on the batch's number alone."""
-    prepare, rest = parts(task)
-
-    def batches(step: int) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        rest.set_random_state(step)
-        return task.batch([rest(draw(prepare, n)) for n in range(case.size * step, case.size * (step + 1))])
-
-    return batches
-
-
-def alone(case: Case, volume: Callable[..., Tensor]) -> Callable[[Callable[..., Any], int], Mapping[str, Any]]:
-    return lambda prepare, number: prepare({"image": volume(case.shape, number).clone(), "label": 0})
 
 
 def painted(inputs: Sequence[Tensor], clean: Tensor) -> Tensor:
