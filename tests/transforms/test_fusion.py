@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from medvol.data.chunked import open_chunks, pack
 from medvol.losses import SegmentationLoss
 from medvol.transforms import RandVolumeFusiond
+from tests.fixtures.map_transforms import check_missing_keys
 
 SHAPE = (20, 13, 17)
 
@@ -32,7 +33,7 @@ def slow_map(boxes: list, shape: tuple[int, ...]) -> torch.Tensor:
     return result
 
 
-@pytest.mark.parametrize(("classes", "shape"), [(4, (12, 9, 10)), (1, (14, 9)), (7, (9, 16, 1))])
+@pytest.mark.parametrize(("classes", "shape"), [(4, (12, 9, 10)), (1, (14, 9)), (7, (9, 16, 1)), (3, (30,))])
 def test_image_and_map_are_those_of_the_boxes(classes: int, shape: tuple[int, ...]) -> None:
     sample = pair(shape)
     fused = RandVolumeFusiond("image", classes=classes, boxes=(3, 9), side=(3, 0.5)).set_random_state(1)(sample)
@@ -82,21 +83,46 @@ def test_boxes_are_drawn_as_published() -> None:
     assert np.abs(np.bincount(np.concatenate(classes)) / len(side) - 0.2).max() < 0.02
 
 
+def test_every_box_has_a_side_and_a_place_of_its_own() -> None:
+    task = RandVolumeFusiond("image", boxes=(40, 40)).set_random_state(0)
+    task.randomize((64, 64, 64))
+    for drawn in (task.start, task.stop - task.start):
+        assert min(len(np.unique(drawn[:, axis])) for axis in range(3)) > 10
+
+
+def test_the_ends_of_what_may_be_set() -> None:
+    task, sizes, classes = RandVolumeFusiond("image", classes=255, boxes=(1, 1), side=(1, 1)), set(), set()
+    sample = {"image": torch.ones(1, 3, 2), "partner_image": torch.zeros(1, 3, 2)}
+    for seed in range(200):
+        fused = task.set_random_state(seed)(sample)
+        ((start, stop, number),) = fused["pretext"]["fusion"]
+        sizes.add((stop[0] - start[0], stop[1] - start[1]))
+        classes.add(number)
+        assert int(fused["label"].max()) == number
+    assert sizes == set(itertools.product((1, 2, 3), (1, 2)))
+    assert max(classes) > 250
+
+
 def test_thin_axes_take_the_largest_side() -> None:
     task = RandVolumeFusiond("image").set_random_state(0)
     task.randomize((64, 10, 2))
     assert set(task.stop[:, 1] - task.start[:, 1]) == {6}
     assert set(task.stop[:, 2] - task.start[:, 2]) == {1}
+    assert set(task.start[:, 2]) == {0, 1}
     task.randomize((64, 5, 1))
     assert set(task.stop[:, 1] - task.start[:, 1]) == {3}
     assert set(zip(task.start[:, 2], task.stop[:, 2], strict=True)) == {(0, 1)}
 
 
-def test_a_slice_is_a_volume_of_depth_one() -> None:
-    flat, deep = pair((24, 18)), pair((24, 18, 1))
-    one, other = (RandVolumeFusiond("image").set_random_state(5)(sample) for sample in (flat, deep))
-    assert torch.equal(one["image"], other["image"][..., 0])
-    assert torch.equal(one["label"], other["label"][..., 0])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_slice_is_a_volume_of_depth_one(axis: int) -> None:
+    flat, deep = pair((24, 18)), pair((24, 18))
+    deep.update({key: deep[key].unsqueeze(1 + axis) for key in ("image", "partner_image")})
+    one, other = (RandVolumeFusiond("image").set_random_state(5) for _ in range(2))
+    for _ in range(2):  # the second sample, too, has the same random numbers
+        thin, thick = one(flat), other(deep)
+        assert torch.equal(thin["image"], thick["image"].squeeze(1 + axis))
+        assert torch.equal(thin["label"], thick["label"].squeeze(1 + axis))
 
 
 def test_several_images_share_one_map() -> None:
@@ -105,6 +131,8 @@ def test_several_images_share_one_map() -> None:
     fused = task(sample)
     assert torch.equal(fused["mask"] * 2, fused["label"].float())
     assert "partner_mask" not in fused
+    truth = {**sample, "mask": sample["mask"].bool(), "partner_mask": sample["partner_mask"].bool()}
+    assert torch.equal(task.set_random_state(2)(truth)["mask"], fused["mask"])
 
 
 def test_types_stay_plain_and_floating() -> None:
@@ -114,6 +142,15 @@ def test_types_stay_plain_and_floating() -> None:
     assert fused["image"].dtype == torch.float64
     whole = {"image": torch.full((1, 9, 9), 3, dtype=torch.int16), "partner_image": np.zeros((1, 9, 9), dtype="int16")}
     assert RandVolumeFusiond("image").set_random_state(0)(whole)["image"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_shares_have_the_precision_of_the_image(dtype: torch.dtype) -> None:
+    sample = pair(dtype=dtype)
+    fused = RandVolumeFusiond("image", classes=3).set_random_state(0)(sample)
+    share = fused["label"].to(dtype) / 3
+    assert fused["image"].dtype == dtype
+    assert torch.equal(fused["image"], share * sample["image"] + (1 - share) * sample["partner_image"])
 
 
 def test_a_partner_kept_in_chunks_is_read() -> None:
@@ -129,11 +166,15 @@ def test_the_result_lies_where_the_own_image_is() -> None:
     for partner in (nowhere, pair()["partner_image"]):
         fused = RandVolumeFusiond("image").set_random_state(0)({"image": nowhere, "partner_image": partner})
         assert fused["image"].device == fused["label"].device == torch.device("meta")
+    both = RandVolumeFusiond(["image", "mask"], ["partner_image", "partner_mask"])
+    fused = both({**pair(), "mask": nowhere, "partner_mask": nowhere})
+    assert (fused["image"].device.type, fused["mask"].device.type) == ("cpu", "meta")
 
 
 def test_absent_images_are_skipped_on_request() -> None:
     fused = RandVolumeFusiond("image", allow_missing_keys=True)({"patient": 1, "partner_image": torch.zeros(1, 3)})
     assert fused == {"patient": 1}
+    check_missing_keys(lambda keys, **more: RandVolumeFusiond(keys, [f"partner_{key}" for key in keys], **more), pair())
 
 
 def test_a_wrong_partner_is_refused() -> None:
@@ -161,6 +202,7 @@ def test_a_wrong_partner_is_refused() -> None:
         ({"boxes": (5,)}, "boxes must be two whole numbers"),
         ({"side": (0, 0.5)}, "side must be a whole number of voxels"),
         ({"side": (8, 1.5)}, "share of the axis"),
+        ({"side": (8, 0.0)}, "share of the axis"),
         ({"side": (True, 0.5)}, "side must be"),
         ({"partner_key": ["a", "b"]}, "one image for each of the 1 keys; found 2"),
     ],
