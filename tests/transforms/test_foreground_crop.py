@@ -83,6 +83,7 @@ def test_image_and_mask_are_cut_at_one_place() -> None:
         found = crop.set_random_state(seed)(data)
         assert found["mask"].any()
         assert torch.equal(found["image"], found["mask"].float().expand(2, 3, 4, 4))
+        assert type(found["image"]) is torch.Tensor  # what came without metadata leaves without
     assert found["mask"].dtype is torch.bool
     assert found["patient"] == 0
 
@@ -109,7 +110,9 @@ def test_without_foreground_the_crop_lies_anywhere_and_without_a_warning() -> No
         assert len(places) == 12
 
 
-@pytest.mark.parametrize("kind", ["bool", "uint8", "float32", "numpy", "read-only", "MetaTensor", "two channels"])
+@pytest.mark.parametrize(
+    "kind", ["bool", "uint8", "float32", "bfloat16", "numpy", "read-only", "MetaTensor", "two channels"]
+)
 def test_masks_of_any_kind_draw_the_same(kind: str) -> None:
     data = volume()
     plain = data["mask"]
@@ -132,6 +135,11 @@ def test_a_slice_is_a_volume_of_depth_one() -> None:
         one = RandForegroundCropd("image", "mask", (3, 4)).set_random_state(seed)(flat)
         other = RandForegroundCropd("image", "mask", (3, 4, 1)).set_random_state(seed)(deep)
         assert torch.equal(one["image"], other["image"][..., 0])
+
+
+def test_a_signal_has_one_axis() -> None:
+    data = {"image": torch.arange(30.0)[None], "mask": torch.arange(30)[None] == 12}
+    assert RandForegroundCropd("image", "mask", 5)(data)["image"].tolist() == [[10, 11, 12, 13, 14]]
 
 
 def test_metadata_follow_the_crop() -> None:
