@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
+import two_ranks
 
 from medvol import distributed
 from medvol.losses import InfoNCELoss, infonce
@@ -18,7 +16,7 @@ from medvol.networks.cpc import CPC
 
 pytestmark = pytest.mark.slow
 
-WORLD, BATCH, PATCHES = 2, 2, 27
+WORLD, BATCH, PATCHES = two_ranks.WORLD, 2, 27
 
 
 def encoder() -> torch.nn.Module:
@@ -56,10 +54,8 @@ def gather_detached(x: torch.Tensor) -> torch.Tensor:
     return torch.cat(blocks)
 
 
-def one_process(folder: str, rank: int) -> None:
-    """Run one of two processes; save loss and gradients, averaged as DDP does, with both ways to gather."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
+def of_one_process(rank: int) -> dict:
+    """Loss and gradients, averaged as DDP does, with both ways to gather."""
     x = torch.full((2, 3), float(rank), requires_grad=True)
     gathered = distributed.gather(x)
     (gathered * torch.arange(4.0)[:, None] * (rank + 1)).sum().backward()
@@ -73,9 +69,7 @@ def one_process(folder: str, rank: int) -> None:
     }
     infonce.gather = gather_detached
     seen["detached"] = loss_and_gradients(rank)
-    torch.save(seen, f"{folder}/{rank}.pt")
-    distributed.barrier()
-    distributed.finalize()
+    return seen
 
 
 def loss_and_gradients(rank: int) -> dict:
@@ -88,17 +82,7 @@ def loss_and_gradients(rank: int) -> dict:
 
 @pytest.fixture(scope="module")
 def processes(tmp_path_factory) -> list[dict]:
-    # started by path: what pytest names this module is not importable in a new process
-    folder = tmp_path_factory.mktemp("two_ranks")
-    command = [sys.executable, __file__, str(folder)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(WORLD)]
-    try:
-        assert [process.wait(timeout=300) for process in started] == [0] * WORLD
-    finally:
-        for process in started:
-            process.kill()
-    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(WORLD)]
+    return two_ranks.run(__file__, tmp_path_factory.mktemp("two_ranks"))
 
 
 def errors(seen: dict) -> tuple[float, float]:
@@ -137,4 +121,4 @@ def test_the_main_process_speaks(processes):
 
 
 if __name__ == "__main__":
-    one_process(sys.argv[1], int(sys.argv[2]))
+    two_ranks.process(of_one_process)

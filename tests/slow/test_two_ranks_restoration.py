@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 
 import pytest
 import torch
-import torch.distributed as dist
+import two_ranks
 
 from medvol import distributed
 from medvol.losses.restoration import RestorationLoss
@@ -18,7 +15,7 @@ from medvol.transforms.masking import RandBlockMaskd
 
 pytestmark = pytest.mark.slow
 
-WORLD, BATCH = 2, 2
+WORLD, BATCH = two_ranks.WORLD, 2
 OPTIONS = {"l2": (), "l1": ("l1",), "sigmoid": ("l2", "sigmoid")}
 
 
@@ -58,29 +55,11 @@ def found(chosen: slice) -> dict:
     return result
 
 
-def one_process(folder: str, rank: int) -> None:
-    """Run one of two processes and save what it found."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
-    torch.save(found(slice(rank * BATCH, (rank + 1) * BATCH)), f"{folder}/{rank}.pt")
-    distributed.barrier()
-    distributed.finalize()
-
-
 def test_two_processes_equal_one(tmp_path):
-    # started by path: what pytest names this module is not importable in a new process
-    command = [sys.executable, __file__, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(WORLD)]
-    try:
-        assert [process.wait(timeout=300) for process in started] == [0] * WORLD
-    finally:
-        for process in started:
-            process.kill()
+    processes = two_ranks.run(__file__, tmp_path)
     alone = found(slice(None))
     assert len(alone) == 12
-    for rank in range(WORLD):
-        seen = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+    for seen in processes:
         for name, expected in alone.items():
             for mine, whole in zip(seen[name], expected, strict=True):
                 assert whole.isfinite().all(), name
@@ -88,4 +67,4 @@ def test_two_processes_equal_one(tmp_path):
 
 
 if __name__ == "__main__":
-    one_process(sys.argv[1], int(sys.argv[2]))
+    two_ranks.process(lambda rank: found(slice(rank * BATCH, (rank + 1) * BATCH)))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-import torch.distributed as dist
+import two_ranks
 
 from medvol import distributed
 from medvol.losses.ntxent import NTXentLoss
@@ -17,7 +12,7 @@ from medvol.losses.triplet import TripletLoss
 
 pytestmark = pytest.mark.slow
 
-WORLD, BATCH = 2, 3
+WORLD, BATCH = two_ranks.WORLD, 3
 PATIENTS = torch.tensor([0, 1, 0, 1, 2, 2])  # of all images; a patient has images on both processes
 LOSSES = {
     "ntxent": NTXentLoss(0.2),
@@ -46,39 +41,25 @@ def losses_and_gradients(images: slice) -> dict:
     return found
 
 
-def one_process(folder: str, rank: int) -> None:
-    """Run one of two processes and save what it found."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=WORLD)
-    torch.save(losses_and_gradients(slice(rank * BATCH, (rank + 1) * BATCH)), f"{folder}/{rank}.pt")
-    try:
+def of_one_process(rank: int) -> tuple[dict, str]:
+    """Its losses and gradients, and what it says to a single patient on all processes."""
+    found = losses_and_gradients(slice(rank * BATCH, (rank + 1) * BATCH))
+    with pytest.raises(ValueError, match="two patients or more") as error:
         NTXentLoss()(torch.rand(BATCH, 2, 3), torch.full((BATCH,), 7))
-    except ValueError as error:
-        Path(f"{folder}/{rank}.txt").write_text(str(error), encoding="utf-8")
-    distributed.barrier()
-    distributed.finalize()
+    return found, str(error.value)
 
 
 def test_two_processes_equal_one(tmp_path):
-    # started by path: what pytest names this module is not importable in a new process
-    command = [sys.executable, __file__, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    started = [subprocess.Popen([*command, str(rank)], env=environment) for rank in range(WORLD)]
-    try:
-        assert [process.wait(timeout=300) for process in started] == [0] * WORLD
-    finally:
-        for process in started:
-            process.kill()
+    processes = two_ranks.run(__file__, tmp_path)
     alone = losses_and_gradients(slice(None))
     assert len(alone) == 8
-    for rank in range(WORLD):
-        seen = torch.load(tmp_path / f"{rank}.pt", weights_only=True)
+    for seen, refusal in processes:
         for name, expected in alone.items():
             for mine, whole in zip(seen[name], expected, strict=True):
                 assert float((mine - whole).abs().max()) < 1e-10, name
         # a single patient on all processes is refused on all of them, and none waits for the others
-        assert "two patients or more" in (tmp_path / f"{rank}.txt").read_text(encoding="utf-8")
+        assert "two patients or more" in refusal
 
 
 if __name__ == "__main__":
-    one_process(sys.argv[1], int(sys.argv[2]))
+    two_ranks.process(of_one_process)
