@@ -18,7 +18,7 @@ def volume(*shape: int) -> torch.Tensor:
 
 
 def test_image_and_label_are_mirrored_along_the_drawn_axes() -> None:
-    image, label = volume(2, 4, 5, 6), volume(1, 4, 5, 6)
+    image, label = volume(2, 4, 5, 2), volume(1, 4, 5, 2)
     flip, seen = RandAxisFlipsd(["image", "label"], prob=0.7), set()
     for seed in range(200):
         sample = flip.set_random_state(seed)({"image": image, "label": label})
@@ -71,6 +71,14 @@ def test_only_the_listed_axes() -> None:
     assert found == {(1,), (2,)}  # an odd number of draws out of two axes
 
 
+def test_three_draws_are_usual() -> None:
+    flip, counts = RandAxisFlipsd("image", prob=1).set_random_state(0), set()
+    for _ in range(50):
+        flip.randomize()
+        counts.add(len(flip.axes))
+    assert counts == {1, 3}  # an odd number of draws
+
+
 def test_axes_of_an_array() -> None:
     assert RandAxisFlipsd("image", spatial_axes=np.array([2, 0])).spatial_axes == (2, 0)
 
@@ -94,6 +102,8 @@ def test_metadata_follow_the_mirror() -> None:
     assert flipped.affine[0, 0] == -2
     assert flipped.affine[0, 3] == 6
     assert image.affine[0, 0] == 2
+    thin = image[..., :1]  # an axis of one voxel has nothing to mirror, and keeps its direction
+    assert RandAxisFlipsd("image", prob=1, most=1, spatial_axes=[2])({"image": thin})["image"] is thin
 
 
 def test_absent_images() -> None:
