@@ -41,9 +41,9 @@ class StreamDataset(Dataset):
     own ``Dataset``.
 
     Where the first random transform has an attribute ``reads_parts`` that is true (``RandPatchGridd``,
-    ``RandReadCropd``, ``RandReadCropByPosNegLabeld`` of :mod:`medvol.transforms`), large volumes are kept compressed in
-    chunks, and it gets them as :class:`medvol.data.chunked.ChunkedArray`: it cuts from them, and only the chunks that
-    it cuts are read. Every other transform gets whole tensors.
+    ``RandForegroundCropd``, ``RandReadCropd``, ``RandReadCropByPosNegLabeld`` of :mod:`medvol.transforms`), large
+    volumes are kept compressed in chunks, and it gets them as :class:`medvol.data.chunked.ChunkedArray`: it cuts from
+    them, and only the chunks that it cuts are read. Every other transform gets whole tensors.
 
     Args:
         data: items, for instance of :meth:`medvol.data.Manifest.items`; None, with shards, for the items that these

@@ -29,9 +29,8 @@ class SaveReconstructions:
     Give it to a :class:`PretextValidator` as ``pictures``. The main process writes
     ``<run_dir>/reconstructions/<step>.png``: a row per sample, with what :func:`medvol.engines.comparison.compare`
     shows of it. Drawn are the first and the last validation, and of those between them as many as ``most`` allows,
-    evenly spread over the steps. What is there is not drawn again when a run is resumed. No forward pass is added; a
-    picture takes about 0.05 s of one core. One that cannot be drawn is a warning and never the end of the training;
-    after it, no more are tried.
+    evenly spread over the steps. What is there is not drawn again when a run is resumed. No forward pass is added. A
+    picture that cannot be drawn is a warning and never the end of the training; after it, no more are tried.
 
     All pictures of a training have the same colors of errors: from 0 to a quarter of the range of the targets' gray
     values. The pictures are slices of the images that the network is trained on; whoever may not show those, may not

@@ -74,6 +74,11 @@ def _answers(output: Tensor) -> Tensor:
     for number, scores in enumerate(output.unbind(1)[1:], 1):  # many times faster than argmax over an outer axis
         found.masked_fill_(scores > best, number)
         best = torch.maximum(best, scores)
+    if bool(best.isnan().any()):  # of no class; the first one would pass for the answer
+        raise ValueError(
+            f"logits must be numbers; found NaN in {int(best.isnan().sum())} voxels; look for images that are not "
+            "finite, and for a training that has diverged"
+        )
     return found
 
 

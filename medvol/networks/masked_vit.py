@@ -22,10 +22,11 @@ class MaskedViT(nn.Module):
     """Encodes the visible tokens, fills the hidden ones in, and restores the image by a small transformer.
 
     He et al. 2022, "Masked autoencoders are scalable vision learners", https://arxiv.org/abs/2111.06377, section 3: the
-    encoder works on visible tokens only, which makes three quarters of it cheaper; after it one learned vector takes
-    the place of every hidden token, fixed positions are added to all, and two blocks and a linear layer predict the
-    voxels. The mask is an argument, so that a validation mask can be the same every time, and the loss knows it.
-    Together with :class:`medvol.losses.RestorationLoss`, which scores hidden voxels only.
+    blocks of the encoder work on visible tokens only; after them one learned vector takes the place of every hidden
+    token, fixed positions are added to all, and two blocks and a linear layer predict the voxels. The library's patch
+    embedding runs on all tokens; the hidden ones are dropped before the first block. The mask is an argument, so that a
+    validation mask can be the same every time, and the loss knows it. Together with
+    :class:`medvol.losses.RestorationLoss`, which scores hidden voxels only.
 
     Args:
         encoder: the product, an :class:`~medvol.networks.Encoder` of ``ViT`` or ``UNETR``, in 2D or 3D.
@@ -77,7 +78,7 @@ class MaskedViT(nn.Module):
 
         Args:
             image: ``(B, C, *spatial)`` of the size that the transformer has positions for. An encoder of two axes takes
-                volumes ``(B, C, X, Y, Z)``, too, slice by slice.
+                volumes ``(B, C, X, Y, Z)``, too, slice by slice; in training with Z = 1 only.
             mask: ``(B, 1, *spatial)``, 1 = hidden, 0 = visible, in whole tokens, as many in every sample.
 
         Returns:
@@ -87,7 +88,8 @@ class MaskedViT(nn.Module):
             ValueError: if image and mask do not fit, the mask hides part of a token, or samples differ in the number of
                 hidden tokens.
         """
-        if self.spatial_dims == 2 and image.ndim == mask.ndim == 5:
+        slices = self.spatial_dims == 2 and image.ndim == mask.ndim == 5
+        if slices and (image.shape[-1] == 1 or not self.training):  # as everywhere: views could pass for slices
             return as_volumes(self._restore(as_slices(image), as_slices(mask)), len(image)), mask
         return self._restore(image, mask), mask
 

@@ -73,7 +73,7 @@ class SimMIM(nn.Module):
 
         Args:
             image: ``(B, C, *spatial)``, sizes multiples of the encoder's coarsest stride. An encoder of two axes takes
-                volumes ``(B, C, X, Y, Z)``, too, slice by slice.
+                volumes ``(B, C, X, Y, Z)``, too, slice by slice; in training with Z = 1 only.
             mask: ``(B, 1, *spatial)``, 1 = hidden, 0 = visible, in whole tokens.
 
         Returns:
@@ -82,7 +82,8 @@ class SimMIM(nn.Module):
         Raises:
             ValueError: if image and mask do not fit, or the mask hides part of a token.
         """
-        if self.spatial_dims == 2 and image.ndim == mask.ndim == 5:
+        slices = self.spatial_dims == 2 and image.ndim == mask.ndim == 5
+        if slices and (image.shape[-1] == 1 or not self.training):  # as everywhere: views could pass for slices
             return as_volumes(self._restore(as_slices(image), as_slices(mask)), len(image)), mask
         return self._restore(image, mask), mask
 

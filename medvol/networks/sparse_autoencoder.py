@@ -26,9 +26,8 @@ class SparseAutoencoder(nn.Module):
     is an argument, and its state-dict keys stay as they are. So it is saved and used afterwards without medvol, dense.
     Its convolutions and norms are converted in place and run the library's code whenever no mask is given. Its norms
     stay of the kind they are, over visible voxels; only a batch norm in training makes a sample depend on its batch
-    mates. The convolutions of densify cost a seventh of the decoder of the presets' DynUNet in multiply-adds, less in
-    BasicUNet, a quarter in SegResNet, and as much as the decoder or more in UNet, which has one or two layers per
-    scale there.
+    mates. The convolutions of densify add roughly a sixth to the decoder of a DynUNet in multiply-adds, and can cost as
+    much as the decoder of a UNet, which has one or two layers per scale there.
 
     Args:
         network: MONAI ``DynUNet``, ``UNet``, ``BasicUNet`` or ``SegResNet`` with as many outputs as the image has
@@ -73,7 +72,8 @@ class SparseAutoencoder(nn.Module):
 
         Args:
             image: the clean images ``(B, C, *spatial)``; hidden voxels are not looked at.
-            mask: ``(B, 1, *spatial)``, 1 = hidden, 0 = visible.
+            mask: ``(B, 1, *spatial)``, 1 = hidden, 0 = visible; of volumes that are taken slice by slice, some voxel of
+                every slice must be visible.
 
         Returns:
             The network's output ``(B, K, *spatial)``, and ``mask`` itself.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import MapTransform, Randomizable
-from monai.utils import fall_back_tuple
+from monai.utils import ensure_tuple, fall_back_tuple
 from torch import Tensor
 
 from .partial import CropOfParts, kept_in_chunks, with_whole
@@ -111,6 +112,8 @@ class RandForegroundCropd(Randomizable, MapTransform):
     def _size(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the voxels of the crop along each axis."""
         given = self.spatial_size
+        if not all(n is None or isinstance(n, Integral) for n in ensure_tuple(given)):
+            raise ValueError(f"spatial_size must be whole numbers of voxels; found {given!r}; 0 takes the whole axis")
         if isinstance(given, Sequence) and len(given) != len(shape):
             raise ValueError(
                 f"spatial_size must be one number, or one for each axis of the volume; found {given!r} for the spatial "

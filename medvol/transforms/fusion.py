@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -74,12 +75,12 @@ class RandVolumeFusiond(RandomizableTransform, MapTransform):
             )
         if not _is_count(classes) or not 1 <= classes <= _MOST:
             raise ValueError(f"classes must be a whole number from 1 to {_MOST}; found {classes!r}; 4 is usual")
-        if len(boxes) != 2 or not all(map(_is_count, boxes)) or not 1 <= boxes[0] <= boxes[1]:
+        if not _are_two(boxes) or not all(map(_is_count, boxes)) or not 1 <= boxes[0] <= boxes[1]:
             raise ValueError(
                 f"boxes must be two whole numbers, the least of 1 or more and the largest; found {boxes!r}; "
                 "(10, 40) is usual"
             )
-        if len(side) != 2 or not _is_count(side[0]) or side[0] < 1 or not 0 < side[1] <= 1:
+        if not _are_two(side) or not _is_count(side[0]) or side[0] < 1 or not 0 < side[1] <= 1:
             raise ValueError(
                 "side must be a whole number of voxels, 1 or more, and a share of the axis in (0, 1]; found "
                 f"{side!r}; (8, 0.625) is usual"
@@ -145,7 +146,17 @@ class RandVolumeFusiond(RandomizableTransform, MapTransform):
                 f"{key!r} and {other!r} must be images (C, *spatial) of one shape; found {tuple(own.shape)} and "
                 f"{tuple(partner.shape)}; pad and cut both to one size before RandVolumeFusiond"
             )
+        for name, image in ((key, own), (other, partner)):
+            if not image.is_meta and not bool(torch.isfinite(image).all()):
+                raise ValueError(
+                    f"the image under {name!r} must be finite, for all that is mixed with it is lost; found "
+                    f"{int((~torch.isfinite(image)).sum())} values that are not; set them to 0 before this transform"
+                )
         return tuple(image if image.is_floating_point() else image.float() for image in (own, partner.to(own.device)))
+
+
+def _are_two(values: Any) -> bool:
+    return isinstance(values, Sequence) and len(values) == 2 and all(isinstance(value, Real) for value in values)
 
 
 def _is_count(value: Any) -> bool:

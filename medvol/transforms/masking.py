@@ -161,6 +161,11 @@ class RandBlockMaskd(RandomizableTransform, MapTransform):
 
     def _marked(self, d: Mapping[Hashable, Any], key: Hashable, label: Tensor) -> Tensor:
         """Return where an array of the sample is not 0, in the shape of the label."""
+        if not isinstance(d[key], (Tensor, np.ndarray)):
+            raise ValueError(
+                f"what is left out of the loss must be an array, loaded under {key!r}; found {d[key]!r}; load it "
+                "together with the image, as args_defaced.json of the bundles does"
+            )
         marked = torch.as_tensor(d[key]).as_subclass(Tensor).to(label.device) != 0
         if tuple(marked.shape[1:]) != tuple(label.shape[1:]) or marked.shape[0] not in (1, label.shape[0]):
             raise ValueError(

@@ -90,3 +90,8 @@ def test_what_does_not_fit_is_refused() -> None:
         monitor.update(torch.zeros(1, 3, 2), None)
     with pytest.raises(ValueError, match="a network that returns one map"):
         monitor.update(torch.zeros(1, 2, 3, 4, 4), torch.zeros(1, 1, 4, 4))
+    for number in (0, 2):
+        lost = torch.zeros(1, 3, 2)
+        lost[0, number, 1] = torch.nan
+        with pytest.raises(ValueError, match="logits must be numbers; found NaN in 1 voxels"):
+            monitor.update(lost, torch.zeros(1, 1, 2))

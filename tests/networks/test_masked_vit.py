@@ -49,7 +49,7 @@ def test_every_parameter_that_takes_part_learns() -> None:
 
 
 def test_slices_of_volumes_are_restored_one_by_one() -> None:
-    network = flat().double().train()
+    network = flat().double().eval()
     volume = torch.rand(2, 1, 8, 12, 3, dtype=torch.float64)
     mask = torch.stack([half(), 1 - half(), half()], -1)
     found, same = network(volume, mask)
@@ -58,6 +58,10 @@ def test_slices_of_volumes_are_restored_one_by_one() -> None:
         alone = network(volume[..., z], mask[..., z])[0]
         torch.testing.assert_close(found[..., z], alone)
         assert network(volume[..., z : z + 1], mask[..., z : z + 1])[0].shape == (2, 1, 8, 12, 1)
+    network.train()
+    assert network(volume[..., :1], mask[..., :1])[0].shape == (2, 1, 8, 12, 1)
+    with pytest.raises(ValueError, match="fold views or patches into the batch first"):
+        network(volume, mask)
 
 
 def test_a_unetr_with_its_own_names() -> None:

@@ -87,12 +87,16 @@ def test_heads_for_strides_that_differ_by_axis() -> None:
 
 
 def test_slices_of_volumes_are_restored_one_by_one() -> None:
-    network = flat().double().train()
+    network = flat().double().eval()
     volume, mask = torch.rand(2, 1, 8, 12, 3, dtype=torch.float64), torch.stack([half(), 1 - half(), half()], -1)
     found, same = network(volume, mask)
     assert same is mask
     for z in range(3):
         torch.testing.assert_close(found[..., z], network(volume[..., z], mask[..., z])[0])
+    network.train()
+    assert network(volume[..., :1], mask[..., :1])[0].shape == (2, 1, 8, 12, 1)
+    with pytest.raises(ValueError, match="fold views or patches into the batch first"):
+        network(volume, mask)
 
 
 def test_a_unetr_with_its_own_names() -> None:

@@ -208,6 +208,7 @@ def test_what_is_not_cut_is_neither_copied_nor_changed() -> None:
         (3, {"image": torch.ones(1, 9, 12, 11)}, r"'image' must have the spatial .*; found \(9, 12, 11\); load it"),
         (3, {"image": "a/scan.nii.gz"}, r"'image' must have the spatial shape .*; found \(\); load it"),
         ((3, 20, 3), {}, r"found a crop of \(3, 20, 3\) voxels in \(9, 12, 10\); pad first with SpatialPadd"),
+        ((3, 4.5, 3), {}, r"whole numbers of voxels; found \(3, 4\.5, 3\)"),
         ((3, 3), {}, r"one for each axis of the volume; found \(3, 3\) for the spatial shape .*; give 3"),
     ],
 )

@@ -185,6 +185,11 @@ def test_a_wrong_partner_is_refused() -> None:
         task({"image": torch.zeros(1, 4, 5), "partner_image": torch.zeros(1, 4, 4)})
     with pytest.raises(ValueError, match=r"of one shape; found \(3,\) and \(3,\)"):
         task({"image": torch.zeros(3), "partner_image": torch.zeros(3)})
+    for lost in ("image", "partner_image"):
+        holed = {name: torch.ones(1, 4, 4) for name in ("image", "partner_image")}
+        holed[lost][0, 1, 2] = torch.nan
+        with pytest.raises(ValueError, match=f"under '{lost}' must be finite, .* found 1 values that are not; set"):
+            task(holed)
     both = RandVolumeFusiond(["image", "mask"], ["partner_image", "partner_mask"])
     other = {"mask": torch.zeros(1, 4, 4), "partner_mask": torch.zeros(1, 4, 4)}
     with pytest.raises(ValueError, match="must have one spatial shape"):
@@ -200,6 +205,8 @@ def test_a_wrong_partner_is_refused() -> None:
         ({"boxes": (0, 3)}, "boxes must be two whole numbers"),
         ({"boxes": (5, 3)}, "boxes must be two whole numbers"),
         ({"boxes": (5,)}, "boxes must be two whole numbers"),
+        ({"boxes": 5}, "boxes must be two whole numbers"),
+        ({"side": (8, "a")}, "side must be a whole number of voxels"),
         ({"side": (0, 0.5)}, "side must be a whole number of voxels"),
         ({"side": (8, 1.5)}, "share of the axis"),
         ({"side": (8, 0.0)}, "share of the axis"),

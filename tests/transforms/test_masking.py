@@ -206,10 +206,11 @@ def test_the_masks_of_two_validations_are_the_same(tmp_path) -> None:
         (volume(1, 8, 0), {}, "found 0 voxels along axis 1"),
         (volume(1, 8, 8), {"block": (4, 4, 4)}, r"found \[4, 4, 4\] for the spatial shape \(8, 8\); give 2"),
         (volume(5), {}, r"spatial shape \(\)"),
-        (volume(1, 4, 4), {}, "found 1 in all, of .* voxels each, of which ratio 0.75 hides 0"),
+        (volume(1, 4, 4), {}, r"found 1 in all, of \(4, 4\) voxels each, of which ratio 0.75 hides 0"),
         (volume(1, 4, 8), {"ratio": 0.4}, "found 2 in all, .* hides 0; choose smaller blocks"),
         (volume(1, 16, 4), {"ratio": [0.2, 0.9]}, r"found 4 in all, .* ratio \[0.2, 0.9\] hides 0"),
         (volume(1, 16, 4), {"ratio": 1 - 1e-12}, "found 4 in all, .* hides 4"),
+        (torch.tensor([[[0.0, math.nan, 1.0, math.inf]]]), {}, "found 2 values that are not"),
         (volume(1, 8, 8).log(), {}, "must be finite.*found .* values.*exclude_key"),
         (volume(1, 8, 8), {"block": 0}, "block must be a positive number of voxels.*found 0"),
         (volume(1, 8, 8), {"block": 4.0}, "found 4.0"),
@@ -222,6 +223,7 @@ def test_the_masks_of_two_validations_are_the_same(tmp_path) -> None:
         (volume(1, 8, 8), {"ratio": [0.9, 0.6]}, r"found \[0.9, 0.6\]"),
         (volume(1, 8, 8), {"ratio": [0.9]}, r"found \[0.9\]"),
         (volume(1, 8, 8), {"ratio": "0.75"}, "found '0.75'"),
+        (volume(1, 8, 8), {"exclude_key": "mask"}, "names of their own; found 'image', 'mask', 'label', 'mask'"),
         (volume(1, 8, 8), {"mask_key": "label"}, "names of their own; found 'image', 'label', 'label'"),
         (volume(1, 8, 8), {"label_key": "image"}, "names of their own"),
         (volume(1, 8, 8), {"foreground_key": "mask"}, "ForegroundMaskd"),
@@ -243,6 +245,9 @@ def test_refusals_of_samples() -> None:
     for shape in ((1, 8, 4), (2, 8, 8), (8, 8)):
         with pytest.raises(ValueError, match=r"'face' must have the shape \(1, 8, 8\); found"):
             RandBlockMaskd("image", 4, exclude_key="face")({**sample, "face": torch.zeros(shape)})
+    for unread in ("face.nii.gz", None):
+        with pytest.raises(ValueError, match=r"an array, loaded under 'face'; found .*args_defaced\.json"):
+            RandBlockMaskd("image", 4, exclude_key="face")({**sample, "face": unread})
 
 
 def test_what_is_left_out_may_stand_where_the_label_will():

@@ -134,8 +134,10 @@ def sections_of(config: dict[str, Any]) -> tuple[str, ...]:
 def _section_problems(
     manifest: Manifest, section: str, config: dict[str, Any], expected: str, remedy: str
 ) -> Iterator[Problem]:
-    # What is scored is compared with labels, or with the targets of whole images.
-    labelled = (config.get("targets") or True) if "scores" in config else None
+    # What is scored is compared with labels, or with the targets of whole images; a label may also say what the loss
+    # leaves out.
+    needed = "scores" in config or config.get("exclude_key") == "label"
+    labelled = (config.get("targets") or True) if needed else None
     subset = {"num_patients": config.get("num_patients"), "subset_seed": config.get("subset_seed") or 0}
     subset = subset if section == "training" and "validate" in config else {}
     try:

@@ -76,6 +76,17 @@ def test_two_sections_with_two_lacks_are_told_twice(dataset: Path, tmp_path: Pat
     assert [problem.expected.split("'")[1] for problem in data_rule(opened)] == ["training", "validation"]
 
 
+def test_labels_that_are_left_out_of_the_loss_must_be_there(dataset: Path, tmp_path: Path) -> None:
+    content = json.loads(dataset.read_text(encoding="utf-8")) | {"root": str(dataset.parent)}
+    for case in content["validation"]:
+        case.pop("label")
+    (tmp_path / "m.json").write_text(json.dumps(content), encoding="utf-8")
+    given = {"manifest": str(tmp_path / "m.json"), "dataset_dir": str(dataset.parent), "validate": {}}
+    assert list(data_rule(with_config(**given))) == []
+    (problem,) = data_rule(with_config(**given, exclude_key="label"))
+    assert "label" in problem.found
+
+
 def test_the_subset_of_patients_is_that_of_the_run(dataset: Path) -> None:
     def problems(**config: object) -> int:
         return len(list(data_rule(with_config(manifest=str(dataset), validate={}, **config))))
