@@ -70,9 +70,9 @@ def recipe_section(findings: Findings) -> Section:
     study, records = findings.study, findings.records.values()
     place = " --dataset_dir <folder of the images>" if findings.plan.dataset_dir else ""
     commands = [
-        f"python -m medvol study plan study.json{place}",
-        f"python -m medvol study run study.json{place}",
-        "python -m medvol study report study.json",
+        f"python -m medvol study plan study.json --out again{place}",
+        f"python -m medvol study run study.json --out again{place}",
+        "python -m medvol study report study.json --out again",
     ]
     data = {(str(r.data.get("name")), str(r.data.get("hash")), str(r.data.get("licence"))) for r in records if r.data}
     facts = [
