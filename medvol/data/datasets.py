@@ -129,7 +129,7 @@ class StreamDataset(Dataset):
                 item = with_partner(item, self._item(self._partners.index(index, position)))
             seed = _seed_of(self.seed, position)
             self._random.set_random_state(seed=seed)
-            with _global_generators(seed):
+            with _global_generators(seed), _named(item):
                 return _untracked(self._random(item))
 
     def entry(self, index: int) -> Path | None:
@@ -283,6 +283,19 @@ def _untracked(sample: Any) -> Any:
     if isinstance(sample, Mapping):
         return {key: _untracked(value) for key, value in sample.items()}
     return [_untracked(value) for value in sample] if isinstance(sample, list) else sample
+
+
+@contextlib.contextmanager
+def _named(sample: Any) -> Iterator[None]:
+    """Say of which case and partner a sample was, if a transform fails on it; from Python 3.11 on."""
+    try:
+        yield
+    except Exception as error:
+        keys = ("case", "patient", "partner_case", "partner_patient")
+        who = [f"{key} {sample[key]!r}" for key in keys if key in sample] if isinstance(sample, Mapping) else []
+        if who and hasattr(error, "add_note"):
+            error.add_note(f"while a sample was made of {', '.join(who)}")
+        raise
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 import pickle
 import random
+import sys
 from itertools import islice
 
 import nibabel as nib
@@ -468,3 +469,14 @@ def test_annotations_that_no_transform_has_read_are_no_part_of_a_batch() -> None
     assert collate_stream([read, read])["label"].shape == (2, 1)
     with pytest.raises(ValueError, match="label is missing in some"):
         collate_stream([read, plain])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes in Python 3.10")
+def test_who_it_was_is_said_when_a_sample_cannot_be_made(tmp_path) -> None:
+    rows = [{"image": torch.zeros(1, 4), "patient": number, "case": f"case{number}"} for number in (0, 1)]
+    broken = Compose([RandFlipd("image", spatial_axis=2, prob=1.0)])
+    for partner, words in ((None, "case 'case1', patient 1"), ("patient", "patient 1, partner_case 'case0'")):
+        data = StreamDataset(rows, broken, 0, tmp_path, partner=partner)
+        with pytest.raises(RuntimeError, match="applying transform") as error:
+            data[1, 0]
+        assert any(words in note for note in error.value.__notes__)
