@@ -43,7 +43,7 @@ def test_noise_is_exactly_where_the_record_says(outer: int, shape: tuple[int, ..
         assert torch.equal(painted[painted < 2], image[painted < 2])
         assert painted.max() <= 3
         assert record["class"] == ((["outer cutout"] if outer else ["inner cutout"]) if boxes else [])
-        assert len(record.get("names", [])) == len(boxes)
+        assert record.get("names", []) == ["kept" if outer else "inner cutout"] * len(boxes)
         for start, stop in boxes:
             for a, b, size in zip(start, stop, shape, strict=True):
                 low, high = (size - 4 * size // 7, size - 3 * size // 7) if outer else (size // 6, size // 3)
@@ -85,10 +85,12 @@ def test_boxes_are_spread_as_in_the_loop(outer: int) -> None:
         assert ks_2samp(ours, theirs).pvalue > 0.01
 
 
-def test_noise_is_uniform_in_the_range_and_independent() -> None:
-    painted = painter(1, value_range=(-5, 3)).set_random_state(0)({"image": torch.full((2, 30, 30, 16), 9.0)})["image"]
+@pytest.mark.parametrize(("low", "high"), [(-5, 3), (0, 1), (0, 2)])
+def test_noise_is_uniform_in_the_range_and_independent(low: int, high: int) -> None:
+    paint, image = painter(1, value_range=(low, high)), torch.full((2, 30, 30, 16), 9.0)
+    painted = paint.set_random_state(0)({"image": image})["image"]
     noise = painted[:, painted[0] < 9].double().numpy()
-    assert kstest(noise.ravel()[::3], "uniform", args=(-5, 8)).pvalue > 0.01
+    assert kstest(noise.ravel()[::3], "uniform", args=(low, high - low)).pvalue > 0.01
     assert abs(np.corrcoef(noise)[0, 1]) < 0.03  # of two channels
     assert abs(np.corrcoef(noise[0, 1:], noise[0, :-1])[0, 1]) < 0.03
 
@@ -162,12 +164,30 @@ def test_types_are_kept(dtype: torch.dtype) -> None:
         painted = painter(outer).set_random_state(0)({"image": clean(1, 30, 30).to(dtype)})["image"]
         assert painted.dtype == dtype
         assert painted.max() <= 3
+        rounded = painted[painted >= 2].float().double() == painted[painted >= 2].double()
+        assert rounded.all() == (dtype != torch.float64)  # noise is as fine as the image
 
 
 def test_noise_of_an_accelerator_is_uniform() -> None:
     """Drawn by torch on the CPU, where NumPy would draw it otherwise."""
     values = Noise(0, (2.0, 4.0))._filled(torch.empty(5000), torch.Generator().manual_seed(0))
     assert kstest(values.numpy(), "uniform", args=(2, 2)).pvalue > 0.01
+    again = Noise(0, (2.0, 4.0))._filled(torch.empty(5000), torch.Generator().manual_seed(0))
+    assert torch.equal(values, again)
+
+
+def test_noise_never_rounds_beyond_the_range() -> None:
+    class Largest:
+        def random(self, dtype: object, out: np.ndarray) -> None:
+            out[:] = np.nextafter(np.ones(1, dtype), np.zeros(1, dtype))
+
+    for low, high in ((-2.6, -2.2), (1.2, 1.4)):
+        assert Noise(0, (low, high))._filled(torch.empty(2), Largest()).max() <= torch.tensor(high)
+
+
+def test_every_sample_has_noise_of_its_own() -> None:
+    paint = painter(1).set_random_state(0)
+    assert len({paint.randomize((14, 14, 1)) or paint.seed for _ in range(200)}) == 200
 
 
 @pytest.mark.parametrize(
@@ -180,8 +200,11 @@ def test_noise_of_an_accelerator_is_uniform() -> None:
         (lambda: RandPaintd("image", value_range=(1, 1)), "value_range must be"),
         (lambda: RandPaintd("image", outside="clamp"), "outside must be 'error' or 'allow'; found 'clamp'"),
         (lambda: painter(1)({"image": clean(1, 13, 13, 5)}), r"an axis of 14 voxels or more; found.*\(13, 13, 5\)"),
-        (lambda: painter(1)({"image": torch.zeros(1, 20, 20, dtype=torch.uint8)}), "floating-point"),
-        (lambda: RandPaintd("image")({"image": clean(1, 20, 20) - 3}), "value_range.*found values from -2.*'allow'"),
+        (lambda: painter(1)({"image": torch.zeros(1, 20, 20, dtype=torch.uint8)}), "'image' must hold floating-point"),
+        (
+            lambda: RandPaintd("image")({"image": clean(1, 20, 20) - 3}),
+            "'image' must.*values from -2.*, or choose outside='allow'",
+        ),
         (lambda: painter(1)({"image": clean(1, 20, 20) * torch.nan}), "finite"),
         (
             lambda: painter(1, ("a", "b"))({"a": clean(1, 20, 20), "b": clean(1, 20, 21)}),

@@ -59,6 +59,22 @@ def test_a_view_shows_its_box():
             assert (high - low > stop - start - 4).all()
 
 
+@pytest.mark.parametrize(("rotate", "quarter_turns"), [(10.0, False), (35.0, False), (0.0, True), (20.0, True)])
+def test_the_record_says_how_far_a_view_is_turned(rotate, quarter_turns):
+    """The first axis of a view runs in the direction in which both coordinates of the volume grow along it."""
+    volume = torch.stack(torch.meshgrid(*[torch.arange(16.0, dtype=torch.float64)] * 3, indexing="ij"))
+    options = {"views": 40, "quarter_turns": quarter_turns, **({} if rotate == 10 else {"rotate": rotate})}
+    sample = cut(volume, **options)
+    along = sample["image"].diff(dim=2)[:, :2, 0, 0, 0].numpy()
+    degrees = np.array(sample["pretext"]["degrees"])
+    wrong = np.degrees(np.arctan2(along[:, 1], along[:, 0])) - degrees
+    assert np.abs((wrong + 180) % 360 - 180).max() < 6e-4
+    assert (degrees == degrees.round(3)).all()
+    turned = (degrees + 45) % 90 - 45 if quarter_turns else degrees
+    assert 0.8 * rotate <= np.abs(turned).max() <= rotate
+    assert len(set((((degrees - turned) / 90).round() % 4).tolist())) == (4 if quarter_turns else 1)
+
+
 def test_the_preview_can_read_the_record(noise):
     for shape in ((20, 24, 22), (20, 24)):
         record = read_record(cut(noise(shape, 0), flip=0.5)["pretext"], len(shape))
@@ -182,6 +198,12 @@ def test_in_the_plane_views_may_share_nothing():
         first, second = (bounds(frame, box)[0] for box in transform.boxes)
         found.append(overlap(first[None], second)[0])
     assert min(found) == 0
+    frame = view_frame((60, 60, 60), (20, 20, 2), np.ones(3), (0, 1), True, 0.9)
+    transform = RandViewsd("image", (20, 20, 2), scale=(0.9, 0.9))  # two voxels are three axes
+    for _ in range(50):
+        transform.randomize(frame, np.zeros(3))
+        first, second = (bounds(frame, box)[0] for box in transform.boxes)
+        assert overlap(first[None], second)[0] >= 0.25 - 1e-12
 
 
 def test_views_hold_enough_foreground_and_say_how_much(noise):
@@ -201,6 +223,9 @@ def test_views_hold_enough_foreground_and_say_how_much(noise):
     assert fractions[0.0] < 0.5
     assert fractions[0.5] > 0.9
     assert sample["foreground"].dtype == torch.float32
+    for seed in range(5):  # where nothing is asked for, the first box is taken
+        asked = cut(image, seed, mask, min_foreground=0.0, scale=(0.3, 0.3))
+        assert np.array_equal(boxes_of(asked), boxes_of(cut(image, seed, scale=(0.3, 0.3))))
 
 
 def test_views_of_a_slice_show_the_same_slice(noise):
@@ -220,6 +245,17 @@ def test_views_of_a_slice_show_the_same_slice(noise):
     transform = RandViewsd("image", (8, 8, 1)).set_random_state(0)
     places = [transform._draw_slices((20, 20, 20), (8, 8, 1), None)[2] for _ in range(1000)]
     assert np.bincount(places, minlength=20).min() > 20
+
+
+def test_slices_of_two_and_lines_through_the_foreground():
+    volume = torch.arange(2.0).expand(1, 20, 20, 2)
+    seen = {tuple(cut(volume, seed, size=(8, 8, 1))["image"].round(decimals=5).unique().tolist()) for seed in range(20)}
+    assert seen == {(0.0,), (1.0,)}
+    mask, places = torch.zeros(1, 20, 20, 20), {(3, 5), (10, 12)}
+    for y, z in places:
+        mask[:, :, y, z] = 1
+    found = [boxes_of(cut(mask, seed, mask, size=(8, 1, 1), rotate=0.0)) for seed in range(20)]
+    assert {tuple(box[0, 1:]) for boxes in found for box in boxes} == places
 
 
 # Axes, orientation.
@@ -251,6 +287,16 @@ def test_the_marker_stands_upright_and_on_its_side(marker):
     assert torch.equal(cut(volume, flip=1.0, lateral_axis=1, **still)["image"][1], volume.flip(1, 3))
     assert torch.equal(cut(volume, flip=1.0, lateral_axis=None, **still)["image"][1], volume.flip(1, 2, 3))
     assert torch.equal(cut(volume, flip=(1.0, 0.0, 0.0), **still)["image"][0], volume.flip(1))  # asked for
+    thin = cut(volume[..., :2], flip=(0.0, 0.0, 1.0), **{**still, "size": (24, 24, 2)})["image"]
+    assert torch.equal(thin[0], volume[..., :2].flip(3))
+    assert cut(volume, size=(5, 5, 1), spacing=[1.0, 2.0, 1.0], rotate=0.0)["pretext"]["degrees"] == [
+        0,
+        0,
+    ]  # may be uneven
+    # an axis without a choice takes no random number
+    assert np.array_equal(
+        boxes_of(cut(volume, flip=(1.0, 0.0, 0.0), size=(5, 5, 1))), boxes_of(cut(volume, size=(5, 5, 1)))
+    )
 
 
 def test_flips_happen_as_often_as_asked():
@@ -321,6 +367,9 @@ def test_a_copy_draws_the_same(noise):
         ({"flip": 2.0}, "flip must be between 0 and 1"),
         ({"spacing": [1.0, 2.0, 2.0]}, "nearly equal spacing only; found 1 and 2 mm on axes 0 and 1"),
         ({"scale": (0.05, 0.1)}, "axis 0: a view of 8 voxels must span at least 2 voxels of the volume; found 1"),
+        ({"spacing": [1.0, 2.0, 2.0], "rotate": 0.5}, "nearly equal spacing only"),
+        ({"lateral_axis": 3}, "lateral_axis must be 0, 1, 2 or None; found 3"),
+        ({"min_iou": 1.0}, r"min_iou must be in \[0, 1\); found 1"),
         ({"views": 0}, "views must be at least 1"),
         ({"mask_key": "image"}, "keys must be images; found the mask 'image' among them"),
     ],
