@@ -287,12 +287,11 @@ def test_the_marker_stands_upright_and_on_its_side(marker):
     assert torch.equal(cut(volume, flip=1.0, lateral_axis=1, **still)["image"][1], volume.flip(1, 3))
     assert torch.equal(cut(volume, flip=1.0, lateral_axis=None, **still)["image"][1], volume.flip(1, 2, 3))
     assert torch.equal(cut(volume, flip=(1.0, 0.0, 0.0), **still)["image"][0], volume.flip(1))  # asked for
-    thin = cut(volume[..., :2], flip=(0.0, 0.0, 1.0), **{**still, "size": (24, 24, 2)})["image"]
-    assert torch.equal(thin[0], volume[..., :2].flip(3))
-    assert cut(volume, size=(5, 5, 1), spacing=[1.0, 2.0, 1.0], rotate=0.0)["pretext"]["degrees"] == [
-        0,
-        0,
-    ]  # may be uneven
+    unlike = volume[..., :2] * torch.tensor([1.0, 2.0])  # two slices are mirrored, too
+    thin = cut(unlike, flip=(0.0, 0.0, 1.0), **{**still, "size": (24, 24, 2)})["image"]
+    assert torch.equal(thin[0], unlike.flip(3))
+    uneven = cut(volume, size=(5, 5, 1), spacing=[1.0, 2.0, 1.0], rotate=0.0)  # may be, where nothing is turned
+    assert uneven["pretext"]["degrees"] == [0, 0]
     # an axis without a choice takes no random number
     assert np.array_equal(
         boxes_of(cut(volume, flip=(1.0, 0.0, 0.0), size=(5, 5, 1))), boxes_of(cut(volume, size=(5, 5, 1)))
