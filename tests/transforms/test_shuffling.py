@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import genesis_loops
 import numpy as np
 import pytest
@@ -117,6 +119,46 @@ def test_chunks_of_windows_are_one_sequence(monkeypatch: pytest.MonkeyPatch) -> 
         assert found[4] == 4
 
 
+def splitmix(state: int, count: int) -> list[int]:
+    """Numbers of splitmix64, as published: those of Java's SplittableRandom, in whole numbers of any size."""
+    drawn, last = [], 2**64 - 1
+    for _ in range(count):
+        state = (state + 0x9E3779B97F4A7C15) & last
+        z = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & last
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & last
+        drawn.append(z ^ (z >> 31))
+    return drawn
+
+
+def test_the_random_numbers_are_those_of_splitmix() -> None:
+    assert splitmix(1234567, 2) == [6457827717110365317, 3203168211198807973]  # published for this seed
+    shuffle, shape = always(5).set_random_state(3), (40, 30, 20)
+    shuffled = shuffle({"image": places(*shape)})["image"].flatten().long().tolist()
+    expected = list(range(int(np.prod(shape))))
+    numbers = iter(splitmix(shuffle.seed, 10**4))
+    for start, side in zip(shuffle.starts, shuffle.sides, strict=True):
+        axes = (range(first, first + length) for first, length in zip(start, side, strict=True))
+        window = [int(np.ravel_multi_index(place, shape)) for place in itertools.product(*axes)]
+        left = list(window)
+        for done, place in enumerate(window):
+            chosen = done + ((next(numbers) >> 32) * (len(window) - done) >> 32)
+            expected[place], left[chosen] = left[chosen], left[done]
+    assert shuffled == expected
+
+
+def test_large_windows_are_mixed_when_sorted_too() -> None:
+    sides = np.array([[20, 20, 20]])
+    mixed = sorted_sources(np.zeros((1, 3), np.int64), sides, (20, 20, 20), 0, "cpu").long()
+    rising = (mixed.diff() > 0).double().mean()
+    assert abs(rising - 0.5) < 0.03  # equal random numbers would keep their order
+
+
+def test_ten_thousand_windows_by_default() -> None:
+    shuffle = RandLocalShuffled("image", prob=1).set_random_state(0)
+    shuffle({"image": places(12, 11, 10)})
+    assert shuffle.starts.shape == shuffle.sides.shape == (10_000, 3)
+
+
 def test_channels_and_images_move_together() -> None:
     image = places(30, 20, 10)
     sample = {"image": torch.cat([image, -image]), "other": 2 * image, "small": image.to(torch.int16)}
@@ -201,6 +243,7 @@ def test_too_many_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shuffling, "_MOST_VOXELS", 99)
     with pytest.raises(ValueError, match="less than 2\\^31 voxels; found the shape \\(10, 10, 1\\)"):
         always()({"image": places(10, 10)})
+    assert always()({"image": places(11, 9)})["image"].shape == (1, 11, 9)  # as many as may be
 
 
 def test_absent_images() -> None:
