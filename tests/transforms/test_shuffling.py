@@ -159,6 +159,14 @@ def test_ten_thousand_windows_by_default() -> None:
     assert shuffle.starts.shape == shuffle.sides.shape == (10_000, 3)
 
 
+def test_each_sample_has_permutations_of_its_own() -> None:
+    shuffle, seeds = always(1).set_random_state(0), set()
+    for _ in range(200):
+        shuffle.randomize((12, 11, 10))
+        seeds.add(shuffle.seed)
+    assert len(seeds) == 200
+
+
 def test_channels_and_images_move_together() -> None:
     image = places(30, 20, 10)
     sample = {"image": torch.cat([image, -image]), "other": 2 * image, "small": image.to(torch.int16)}
