@@ -210,7 +210,7 @@ def test_the_masks_of_two_validations_are_the_same(tmp_path) -> None:
         (volume(1, 4, 8), {"ratio": 0.4}, "found 2 in all, .* hides 0; choose smaller blocks"),
         (volume(1, 16, 4), {"ratio": [0.2, 0.9]}, r"found 4 in all, .* ratio \[0.2, 0.9\] hides 0"),
         (volume(1, 16, 4), {"ratio": 1 - 1e-12}, "found 4 in all, .* hides 4"),
-        (torch.tensor([[[0.0, math.nan, 1.0, math.inf]]]), {}, "found 2 values that are not"),
+        (torch.tensor([[[0.0, math.nan, 1.0, math.inf, 2.0]]]), {}, "found 2 values that are not"),
         (volume(1, 8, 8).log(), {}, "must be finite.*found .* values.*exclude_key"),
         (volume(1, 8, 8), {"block": 0}, "block must be a positive number of voxels.*found 0"),
         (volume(1, 8, 8), {"block": 4.0}, "found 4.0"),
