@@ -14,7 +14,7 @@ from . import library as library  # noqa: PLC0414  (fills the encoder table)
 from .masks import check_binary, check_seen
 from .registry import EncoderRow, Stage, encoder_modules, find_stages, input_paths, register_encoder
 from .sparse import make_sparse
-from .token_grid import as_slices, as_volumes
+from .token_grid import as_slices, as_volumes, come_as_volumes
 
 __all__ = ["Encoder"]
 
@@ -117,7 +117,7 @@ class Encoder(nn.Module):
             ValueError: when ``x`` has other axes or channels, or another size than a transformer has positions for, or
                 the mask is not usable.
         """
-        if self.spatial_dims == 2 and x.ndim == 5 and (x.shape[-1] == 1 or not self.training):
+        if come_as_volumes(x, self.spatial_dims, self.training):
             slices = self.pyramid(as_slices(x), None if mask is None else as_slices(mask))
             return [as_volumes(found, len(x)) for found in slices]
         self._check_image(x)

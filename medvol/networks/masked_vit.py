@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .registry import find_stages
-from .token_grid import TokenGrid, as_slices, as_volumes, hidden_tokens, to_voxels
+from .token_grid import TokenGrid, as_slices, as_volumes, come_as_volumes, hidden_tokens, to_voxels
 from .unused import freeze_unused
 
 __all__ = ["MaskedViT", "grid_positions"]
@@ -88,8 +88,7 @@ class MaskedViT(nn.Module):
             ValueError: if image and mask do not fit, the mask hides part of a token, or samples differ in the number of
                 hidden tokens.
         """
-        slices = self.spatial_dims == 2 and image.ndim == mask.ndim == 5
-        if slices and (image.shape[-1] == 1 or not self.training):  # as everywhere: views could pass for slices
+        if come_as_volumes(image, self.spatial_dims, self.training) and mask.ndim == image.ndim:
             return as_volumes(self._restore(as_slices(image), as_slices(mask)), len(image)), mask
         return self._restore(image, mask), mask
 

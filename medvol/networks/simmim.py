@@ -11,7 +11,7 @@ from monai.networks.layers.factories import Conv
 from torch import Tensor, nn
 
 from .registry import input_paths
-from .token_grid import as_slices, as_volumes, hidden_tokens, to_voxels
+from .token_grid import as_slices, as_volumes, come_as_volumes, hidden_tokens, to_voxels
 from .unused import freeze_unused
 
 __all__ = ["SimMIM"]
@@ -82,8 +82,7 @@ class SimMIM(nn.Module):
         Raises:
             ValueError: if image and mask do not fit, or the mask hides part of a token.
         """
-        slices = self.spatial_dims == 2 and image.ndim == mask.ndim == 5
-        if slices and (image.shape[-1] == 1 or not self.training):  # as everywhere: views could pass for slices
+        if come_as_volumes(image, self.spatial_dims, self.training) and mask.ndim == image.ndim:
             return as_volumes(self._restore(as_slices(image), as_slices(mask)), len(image)), mask
         return self._restore(image, mask), mask
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .masks import check_hidden
 
-__all__ = ["TokenGrid", "as_slices", "as_volumes", "hidden_tokens", "to_voxels"]
+__all__ = ["TokenGrid", "as_slices", "as_volumes", "come_as_volumes", "hidden_tokens", "to_voxels"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,14 @@ def to_voxels(maps: Tensor, size: Sequence[int]) -> Tensor:
     order = [axis for n in range(axes) for axis in (2 + axes + n, 2 + n)]
     spatial = [n * s for n, s in zip(maps.shape[2:], size, strict=True)]
     return split.permute(0, 1, *order).reshape(*split.shape[:2], *spatial)
+
+
+def come_as_volumes(image: Tensor, spatial_dims: int, training: bool) -> bool:
+    """Whether images are volumes that a network of two axes takes slice by slice.
+
+    In training those of one slice only: views that were not folded into the batch have as many axes.
+    """
+    return spatial_dims == 2 and image.ndim == 5 and (image.shape[-1] == 1 or not training)
 
 
 def as_slices(x: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 __all__ = [
     "as_image",
     "check_count",
+    "check_finite",
     "check_inside",
     "check_probability",
     "check_range",
@@ -148,6 +149,27 @@ def check_range(value_range: Sequence[float]) -> tuple[float, float]:
             f"value_range must be (lowest, highest), finite and different; found {value_range!r}; (0, 1) is usual"
         )
     return low, high
+
+
+def check_finite(image: Tensor, key: Hashable, remedy: str) -> None:
+    """Refuse an image with values that are not finite.
+
+    Args:
+        image: any shape.
+        key: where it was found.
+        remedy: what helps, for the message.
+
+    Raises:
+        ValueError: saying how many there are.
+
+    Example:
+        >>> check_finite(torch.zeros(3), "image", "")
+    """
+    finite = torch.isfinite(image)
+    if not bool(finite.all()):
+        raise ValueError(
+            f"the image under {key!r} must be finite; found {int((~finite).sum())} values that are not; {remedy}"
+        )
 
 
 def check_inside(image: Tensor, key: Hashable, value_range: tuple[float, float], allowed: bool, remedy: str) -> None:

@@ -54,6 +54,10 @@ class RandForegroundCropd(Randomizable, MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
+        if not all(isinstance(n, Integral) for n in ensure_tuple(spatial_size)):
+            raise ValueError(
+                f"spatial_size must be whole numbers of voxels; found {spatial_size!r}; 0 takes the whole axis"
+            )
         self.foreground_key, self.spatial_size = foreground_key, spatial_size
         self.center: tuple[int, ...] = ()  # voxel drawn for the last sample
 
@@ -112,8 +116,6 @@ class RandForegroundCropd(Randomizable, MapTransform):
     def _size(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the voxels of the crop along each axis."""
         given = self.spatial_size
-        if not all(n is None or isinstance(n, Integral) for n in ensure_tuple(given)):
-            raise ValueError(f"spatial_size must be whole numbers of voxels; found {given!r}; 0 takes the whole axis")
         if isinstance(given, Sequence) and len(given) != len(shape):
             raise ValueError(
                 f"spatial_size must be one number, or one for each axis of the volume; found {given!r} for the spatial "

@@ -13,6 +13,7 @@ from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import ensure_tuple
 from torch import Tensor
 
+from .distortion import check_finite
 from .partial import with_whole
 
 __all__ = ["RandVolumeFusiond"]
@@ -147,11 +148,7 @@ class RandVolumeFusiond(RandomizableTransform, MapTransform):
                 f"{tuple(partner.shape)}; pad and cut both to one size before RandVolumeFusiond"
             )
         for name, image in ((key, own), (other, partner)):
-            if not image.is_meta and not bool(torch.isfinite(image).all()):
-                raise ValueError(
-                    f"the image under {name!r} must be finite, for all that is mixed with it is lost; found "
-                    f"{int((~torch.isfinite(image)).sum())} values that are not; set them to 0 before this transform"
-                )
+            check_finite(image, name, "set them to 0 before this transform: what is mixed with them is lost")
         return tuple(image if image.is_floating_point() else image.float() for image in (own, partner.to(own.device)))
 
 

@@ -13,6 +13,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from torch import Tensor
 
+from .distortion import check_finite
+
 __all__ = ["RandBlockMaskd"]
 
 
@@ -105,12 +107,7 @@ class RandBlockMaskd(RandomizableTransform, MapTransform):
                     "it, or set exclude_key or foreground_key to null"
                 )
         label = _copied(d[key])
-        if not bool(torch.isfinite(label).all()):
-            found = int((~torch.isfinite(label)).sum())
-            raise ValueError(
-                f"the image under {key!r} must be finite, for the network gets it; found {found} values that are not; "
-                "set them to 0 and leave them out of the loss by exclude_key"
-            )
+        check_finite(label, key, "set them to 0 and leave them out of the loss by exclude_key")
         shape = tuple(label.shape[1:])
         blocks = self._blocks(shape)
         grid = [size // step for size, step in zip(shape, blocks, strict=True)]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformer_oracles import spread
 
-from medvol.networks.token_grid import TokenGrid, as_slices, as_volumes, hidden_tokens, to_voxels
+from medvol.networks.token_grid import TokenGrid, as_slices, as_volumes, come_as_volumes, hidden_tokens, to_voxels
 
 
 def test_tokens_lie_on_their_grid() -> None:
@@ -68,3 +68,17 @@ def test_volumes_are_slices_and_back() -> None:
     slices = as_slices(volume)
     assert torch.equal(slices[7], volume[1, ..., 1])
     assert torch.equal(as_volumes(slices, 2), volume)
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "training", "expected"),
+    [
+        ((2, 1, 8, 6, 3), 2, False, True),
+        ((2, 1, 8, 6, 3), 2, True, False),
+        ((2, 1, 8, 6, 1), 2, True, True),
+        ((2, 1, 8, 6, 3), 3, False, False),
+        ((2, 1, 8, 6), 2, False, False),
+    ],
+)
+def test_who_is_taken_slice_by_slice(shape: tuple[int, ...], axes: int, training: bool, expected: bool) -> None:
+    assert come_as_volumes(torch.zeros(shape), axes, training) == expected

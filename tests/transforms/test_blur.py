@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 import torch
+from map_transforms import check_missing_keys
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kstest
 
 from medvol.transforms.blur import RandPatchBlurd
-from tests.fixtures.map_transforms import check_missing_keys
 
 
 def blur(image, seed=0, **options):

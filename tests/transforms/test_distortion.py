@@ -16,7 +16,7 @@ from medvol.transforms import (
     RandPaintd,
     RandVolumeFusiond,
 )
-from medvol.transforms.distortion import as_image, check_inside, check_range, compiled, like, with_record
+from medvol.transforms.distortion import as_image, check_finite, check_inside, check_range, compiled, like, with_record
 
 
 def twice(number):
@@ -166,3 +166,10 @@ def test_images_stay_on_their_device(name: str, device: str) -> None:
     elif "painting" in name:
         assert torch.equal((result == before).all(dim=0), (want["image"] == before).all(dim=0))
         assert 0 <= result.min() <= result.max() <= 1
+
+
+def test_how_many_values_are_not_finite_is_said() -> None:
+    image = torch.tensor([[0.0, torch.nan, torch.inf, -torch.inf, 2.0]])
+    with pytest.raises(ValueError, match="the image under 't1' must be finite; found 3 values that are not; mend them"):
+        check_finite(image, "t1", "mend them")
+    check_finite(image[:, ::4], "t1", "mend them")

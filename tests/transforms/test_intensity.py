@@ -3,11 +3,11 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 import torch
+from map_transforms import check_missing_keys
 from monai.data import MetaTensor
 
 from medvol.transforms import RandPatchIntensityd
 from medvol.transforms.intensity import _polynomial
-from tests.fixtures.map_transforms import check_missing_keys
 
 PLAIN = {"scale": (1, 1), "shift": (0, 0), "bias": 0.0, "channel_drop": 0.0}
 

@@ -4,12 +4,12 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from map_transforms import check_missing_keys
 from monai.data import MetaTensor
 from monai.transforms import Compose
 from scipy.stats import chisquare
 
 from medvol.transforms import ForegroundMaskd, RandPatchGridd
-from tests.fixtures.map_transforms import check_missing_keys
 
 
 def boxes_of(sample):
