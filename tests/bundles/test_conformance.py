@@ -141,7 +141,7 @@ def test_args_files_fit_their_bundle(args: str, overrides: Callable[..., dict]) 
     if bundle == "unet_pancreas":  # no manifest of its data is in a clone
         given = {"manifest": overrides(bundle)["manifest"], **given}
     configs = ["inference.json" if "inference" in file else "train.json"]
-    configs += ["evaluate.json", "inference.json"] if bundle == "unet_brats" and file in ANOTHER_NETWORK else []
+    configs += ["evaluate.json", "inference.json"] if file in ANOTHER_NETWORK else []
     for config in configs:
         opened = open_bundle(bundle, config, overrides=given)
         assert [*keys_rule(opened), *preprocessing_rule(opened)] == []
