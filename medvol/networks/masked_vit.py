@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .registry import find_stages
-from .token_grid import TokenGrid, as_slices, as_volumes, come_as_volumes, hidden_tokens, to_voxels
+from .token_grid import TokenGrid, as_slices, as_volumes, come_as_volumes, hidden_tokens, to_patches, to_voxels
 from .unused import freeze_unused
 
 __all__ = ["MaskedViT", "grid_positions"]
@@ -22,10 +22,9 @@ class MaskedViT(nn.Module):
     """Encodes the visible tokens, fills the hidden ones in, and restores the image by a small transformer.
 
     He et al. 2022, "Masked autoencoders are scalable vision learners", https://arxiv.org/abs/2111.06377, section 3: the
-    blocks of the encoder work on visible tokens only; after them one learned vector takes the place of every hidden
-    token, fixed positions are added to all, and two blocks and a linear layer predict the voxels. The library's patch
-    embedding runs on all tokens; the hidden ones are dropped before the first block. The mask is an argument, so that a
-    validation mask can be the same every time, and the loss knows it. Together with
+    encoder works on visible tokens only, from the patch embedding on; after it one learned vector takes the place of
+    every hidden token, fixed positions are added to all, and two blocks and a linear layer predict the voxels. The mask
+    is an argument, so that a validation mask can be the same every time, and the loss knows it. Together with
     :class:`medvol.losses.RestorationLoss`, which scores hidden voxels only.
 
     Args:
@@ -103,8 +102,12 @@ class MaskedViT(nn.Module):
 
     def _encode(self, image: Tensor, visible: Tensor) -> Tensor:
         """Features ``(B, V, hidden_size)`` of the V visible tokens, whose places ``(B, V)`` are given."""
-        tokens = self.encoder.get_submodule(self._embedding)(image)  # with their positions
-        chosen = tokens.gather(1, visible.unsqueeze(2).expand(-1, -1, tokens.shape[2]))
+        embedding = self.encoder.get_submodule(self._embedding)
+        patches = to_patches(image, self.token_size)
+        patches = patches.gather(1, visible.unsqueeze(2).expand(-1, -1, patches.shape[2]))
+        layer = embedding.patch_embeddings  # a convolution whose stride is its kernel: of each patch a linear layer
+        chosen = functional.linear(patches, layer.weight.flatten(1), layer.bias)
+        chosen = embedding.dropout(chosen + embedding.position_embeddings[0, visible])
         for path in self._blocks:
             chosen = self.encoder.get_submodule(path)(chosen)
         return chosen

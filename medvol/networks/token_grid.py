@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .masks import check_hidden
 
-__all__ = ["TokenGrid", "as_slices", "as_volumes", "come_as_volumes", "hidden_tokens", "to_voxels"]
+__all__ = ["TokenGrid", "as_slices", "as_volumes", "come_as_volumes", "hidden_tokens", "to_patches", "to_voxels"]
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,29 @@ def to_voxels(maps: Tensor, size: Sequence[int]) -> Tensor:
     order = [axis for n in range(axes) for axis in (2 + axes + n, 2 + n)]
     spatial = [n * s for n, s in zip(maps.shape[2:], size, strict=True)]
     return split.permute(0, 1, *order).reshape(*split.shape[:2], *spatial)
+
+
+def to_patches(image: Tensor, size: Sequence[int]) -> Tensor:
+    """Cuts images into the voxels of their tokens: :func:`to_voxels` undone, with the tokens in a row.
+
+    Args:
+        image: ``(B, C, *spatial)``, a whole number of tokens.
+        size: voxels of a token along each axis.
+
+    Returns:
+        ``(B, N, C * prod(size))``; the last axis of the grid runs fastest, and of the voxels of a token as in
+        :func:`to_voxels`, which is the order of a convolution's weights.
+
+    Example:
+        >>> to_patches(torch.arange(8.0).reshape(1, 1, 2, 4), (2, 2)).tolist()
+        [[[0.0, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, 7.0]]]
+    """
+    axes = len(size)
+    split = image.reshape(
+        *image.shape[:2], *(n for a, s in zip(image.shape[2:], size, strict=True) for n in (a // s, s))
+    )
+    grid, inside = range(2, 2 + 2 * axes, 2), range(3, 3 + 2 * axes, 2)
+    return split.permute(0, *grid, 1, *inside).flatten(1, axes).flatten(2)
 
 
 def come_as_volumes(image: Tensor, spatial_dims: int, training: bool) -> bool:

@@ -48,6 +48,13 @@ def test_every_parameter_that_takes_part_learns() -> None:
     assert all(p.grad.abs().sum() > 0 for p in network.parameters() if p.requires_grad)
 
 
+def test_a_hidden_nan_reaches_no_gradient() -> None:
+    network, image, mask = flat(), torch.rand(2, 1, 8, 12), half()
+    image[mask == 1] = torch.nan
+    network(image, mask)[0].square().sum().backward()
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
+
+
 def test_slices_of_volumes_are_restored_one_by_one() -> None:
     network = flat().double().eval()
     volume = torch.rand(2, 1, 8, 12, 3, dtype=torch.float64)

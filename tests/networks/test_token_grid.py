@@ -8,7 +8,15 @@ import pytest
 import torch
 from transformer_oracles import spread
 
-from medvol.networks.token_grid import TokenGrid, as_slices, as_volumes, come_as_volumes, hidden_tokens, to_voxels
+from medvol.networks.token_grid import (
+    TokenGrid,
+    as_slices,
+    as_volumes,
+    come_as_volumes,
+    hidden_tokens,
+    to_patches,
+    to_voxels,
+)
 
 
 def test_tokens_lie_on_their_grid() -> None:
@@ -61,6 +69,17 @@ def test_features_become_voxels() -> None:
     for c, x, y, z in itertools.product(range(2), range(8), range(6), range(12)):
         feature = ((c * 4 + x % 4) * 2 + y % 2) * 3 + z % 3
         assert torch.equal(found[:, c, x, y, z], maps[:, feature, x // 4, y // 2, z // 3])
+
+
+@pytest.mark.parametrize(("spatial", "size"), [((8, 6, 12), (4, 2, 3)), ((6, 4), (2, 4))])
+def test_voxels_become_patches_and_back(spatial: tuple[int, ...], size: tuple[int, ...]) -> None:
+    image = torch.randn(2, 3, *spatial)
+    patches = to_patches(image, size)
+    tokens = TokenGrid(size, patches.shape[1])
+    assert torch.equal(to_voxels(tokens.to_map(patches, spatial), size), image)
+    convolution = (torch.nn.Conv2d if len(size) == 2 else torch.nn.Conv3d)(3, 5, size, size)
+    linear = torch.nn.functional.linear(patches, convolution.weight.flatten(1), convolution.bias)
+    torch.testing.assert_close(tokens.to_map(linear, spatial), convolution(image))
 
 
 def test_volumes_are_slices_and_back() -> None:

@@ -69,7 +69,7 @@ MUTANTS = [
            (("_visible(hidden.flatten(1))", "_visible(hidden[:1].expand_as(hidden).flatten(1))"),), ("masked",)),
     # what enters
     Mutant("all tokens encoded", REGION, READ, MASKED, "_encode",
-           (("    return chosen", "    return chosen + tokens.mean(1, keepdim=True)"),), ("masked",)),
+           (("    return chosen", "    return chosen + embedding(image).mean(1, keepdim=True)"),), ("masked",)),
     Mutant("hidden tokens not replaced", REGION, READ, SIMMIM, "_restore",
            (("torch.where(hidden, token.to(embedded.dtype), embedded)",
              "torch.where(hidden, embedded + token.to(embedded.dtype), embedded)"),), WINDOWS),
@@ -85,6 +85,14 @@ MUTANTS = [
              "positions = self.encoder.patch_embedding.position_embeddings\n"
              "    chosen = chosen - positions[0][visible] + positions[:, : visible.shape[1]]\n"
              "    for path in self._blocks:"),), ("masked",)),
+    Mutant("visible tokens without positions", LOOPS, MADE, MASKED, "_encode",
+           (("chosen + embedding.position_embeddings[0, visible]", "chosen"),), ("masked",)),
+    Mutant("patches put in a row in another order", REGION + LOOPS, READ + "|" + MADE, token_grid, "to_patches",
+           (("split.permute(0, *grid, 1, *inside)", "split.permute(0, *grid[::-1], 1, *inside)"),), ("masked",)),
+    Mutant("voxels of a patch in another order", LOOPS, MADE, token_grid, "to_patches",
+           (("split.permute(0, *grid, 1, *inside)", "split.permute(0, *grid, 1, *inside[::-1])"),), ("masked",)),
+    Mutant("channel of a patch last", LOOPS, MADE, token_grid, "to_patches",
+           (("split.permute(0, *grid, 1, *inside)", "split.permute(0, *grid, *inside, 1)"),), ("masked",)),
     Mutant("positions left out of the decoder", LOOPS, MADE, MASKED, "_fill",
            (("return sequence + self._positions[1].to(narrow)", "return sequence"),), ("masked",)),
     Mutant("positions of the decoder transposed", LOOPS, MADE, MASKED, "_fill",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import genesis_loops
 import numpy as np
 import pytest
@@ -41,13 +43,31 @@ def test_the_map_is_that_of_numpy(falling: bool, dtype: torch.dtype) -> None:
 
 
 def test_both_forms_are_one() -> None:
-    values = torch.rand(400, generator=torch.Generator().manual_seed(0))
+    low, high = -1000.0, 400.0
+    values = torch.as_tensor(
+        np.concatenate([np.random.RandomState(0).uniform(low, high, 400), [low, high, -1500, 900]])
+    )
     for control in steep_and_flat():
         x, y = bezier_curve(control, falling=False)
-        compiled, plain = torch.empty_like(values), torch.empty_like(values)
-        look_up(values, compiled, x, y, 0.0, 1.0)
-        search(values, plain, x, y, 0.0, 1.0)
-        torch.testing.assert_close(compiled, plain, rtol=0, atol=2e-7)
+        exact = low + (high - low) * np.interp((values.numpy() - low) / (high - low), x, y)
+        for form in (look_up, search):
+            found = torch.empty_like(values)
+            form(values, found, x, y, low, high)
+            np.testing.assert_allclose(found.numpy(), exact, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", [look_up, search])
+def test_at_a_jump_the_later_value_holds(form: Callable[..., None]) -> None:
+    x, y = np.array([0, 0.3, 0.3, 1]), np.array([0, 0.2, 0.8, 1])
+    values = torch.tensor([0, 0.15, np.nextafter(0.3, 0), 0.3, 1], dtype=torch.float64)
+    found = torch.empty_like(values)
+    form(values, found, x, y, 0.0, 1.0)
+    np.testing.assert_allclose(found.numpy(), [0, 0.1, 0.2, 0.8, 1], rtol=0, atol=1e-12)
+
+
+def test_another_device_has_the_form_without_a_copy() -> None:
+    values = torch.empty(5, device="meta")  # it has no values that could be copied
+    look_up(values, torch.empty(5, device="meta"), *bezier_curve(np.zeros((2, 2)), falling=False), 0.0, 1.0)
 
 
 def test_curves_rise_or_fall_from_end_to_end() -> None:
@@ -105,6 +125,26 @@ def test_one_curve_for_all_channels_or_one_for_each() -> None:
     assert not torch.equal(apart[1], apart[2])
 
 
+def test_what_is_drawn() -> None:
+    change, random = RandBezierIntensityd("image", prob=0.5).set_random_state(3), np.random.RandomState(3)
+    for _ in range(20):
+        change.randomize(2)
+        applies = random.uniform() < 0.5
+        drawn = [(random.uniform(size=(2, 2)), random.uniform() < 0.5) for _ in range(2)] if applies else []
+        assert len(change.curves) == len(drawn)
+        for found, (control, falling) in zip(change.curves, drawn, strict=True):
+            np.testing.assert_array_equal(found, bezier_curve(control, falling))
+
+
+def test_the_loop_is_compiled_when_the_transform_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    monkeypatch.setattr("medvol.transforms.bezier._loop", lambda: built.append(1))
+    RandBezierIntensityd("image", prob=0)
+    assert built == []
+    RandBezierIntensityd("image", prob=0.1)
+    assert built == [1]
+
+
 def test_images_share_their_curve() -> None:
     sample = always(("image", "other")).set_random_state(0)({"image": grays(9), "other": grays(9).flip(1)})
     assert torch.equal(sample["other"].flip(1), sample["image"])
@@ -150,6 +190,12 @@ def test_half_precision_keeps_its_type() -> None:
         mapped = always().set_random_state(0)({"image": image.to(dtype)})["image"]
         assert mapped.dtype == dtype
         assert (mapped.float() - exact).abs().max() < 0.05
+
+
+def test_double_precision_is_kept() -> None:
+    change, image = always().set_random_state(0), grays(dtype=torch.float64)
+    mapped = change({"image": image})["image"]
+    np.testing.assert_allclose(mapped.flatten(), np.interp(image.flatten(), *change.curves[0]), rtol=0, atol=1e-12)
 
 
 def test_the_rate_and_the_record() -> None:
