@@ -16,6 +16,7 @@ from medvol.passport import passport_path, read_passport
 
 from ..opening import OpenBundle
 from ..refusal import Problem, innermost
+from .intensities import intensity_problems
 from .network_rules import build_problems
 from .trying import on_the_side, side_parser
 
@@ -24,7 +25,7 @@ WEIGHT_KEYS = ("pretrained", "weights")
 
 
 def weights_rule(opened: OpenBundle) -> Iterator[Problem]:
-    """The weights exist, can be read, come from no newer medvol, and fit the bundle's network tensor by tensor."""
+    """The weights exist, can be read, come from no newer medvol, and fit channels, intensities and network."""
     given = {key: opened.config[key] for key in WEIGHT_KEYS if key in opened.config}
     problems = [problem for key, value in given.items() for problem in _file_problems(key, value)]
     yield from problems
@@ -35,6 +36,7 @@ def weights_rule(opened: OpenBundle) -> Iterator[Problem]:
         if path is not None:
             yield from _passport_problems(key, path)
     yield from channel_problems(opened.config)
+    yield from intensity_problems(opened)
     yield from _fit_problems(opened)
 
 

@@ -11,6 +11,7 @@ import torch
 
 from medvol.networks import Encoder, find_weights, load_pretrained
 
+from ..checks.intensities import intensity_problems
 from ..checks.weight_rules import channel_problems
 from ..doctor.hardware import memory
 from ..inherit import fill_inherited
@@ -57,6 +58,7 @@ def open_inference(bundle: str | Path, overrides: Mapping[str, Any]) -> tuple[Op
     opened.parser["weights"] = str(weights)
     fill_inherited(opened.parser, opened.original)
     refuse_errors(channel_problems(opened.config))
+    refuse_errors(intensity_problems(opened))
     return opened, weights
 
 

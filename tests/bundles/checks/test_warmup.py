@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,16 @@ from medvol.bundles.checks.warmup import (
 from medvol.data import StreamDataset, stream_loader
 
 
+class Slow(ScaleIntensityd):
+    """Takes so long that preparing a case is slower than reading it on a busy machine, too."""
+
+    def __call__(self, data: dict) -> dict:
+        time.sleep(0.05)
+        return super().__call__(data)
+
+
 def loader(folder: Path, count: int, batch: int = 2) -> object:
-    chain = Compose([ScaleIntensityd("image"), RandFlipd("image")])
+    chain = Compose([Slow("image"), RandFlipd("image")])
     items = [{"image": torch.rand(1, 48, 48, 48), "case": f"c{i}"} for i in range(count)]
     return stream_loader(StreamDataset(items, chain, 0, folder), batch, 0)
 
