@@ -40,7 +40,7 @@ class Verdict:
         count: label count.
         arm: the arm.
         against: the arm that it is compared with.
-        family: ``reference`` (against the study's reference), ``longer scratch`` or ``same budget``.
+        family: ``reference`` (against the study's reference), ``longer scratch``, ``same budget`` or ``chosen pair``.
         metric: of the score.
         region: of the score.
         higher_is_better: False for distances and errors.
@@ -169,37 +169,45 @@ def judge(collected: Collected) -> list[Verdict]:
 
 
 def _sorted_by_family(blocks: list[tuple[Family, int | str, list[Verdict]]]) -> Iterator[Verdict]:
-    order = list(dict.fromkeys((family.kind, family.against) for family, _, _ in blocks))
+    order = list(dict.fromkeys(_heading(family) for family, _, _ in blocks))
     for wanted in order:
         for family, _, verdicts in blocks:
-            if (family.kind, family.against) == wanted:
+            if _heading(family) == wanted:
                 yield from verdicts
+
+
+def _heading(family: Family) -> tuple[str, str]:
+    """What the families of several label counts have in common."""
+    return family.kind, "" if family.kind == "chosen pair" else family.pairs[0][1]
 
 
 def _judged(
     collected: Collected, family: Family, variant: str, count: int | str, score: Score, main: bool
 ) -> list[Verdict]:
     sign = 1.0 if score.higher_is_better else -1.0
-    against = cube(collected, score, family.against, count, variant)
-    pairs = [pair(cube(collected, score, arm, count, variant), against) for arm in family.arms]
-    gains = [np.empty((0, 0)) if p.problem else sign * (p.arm - p.against) for p in pairs]
+    cubes = {
+        arm: cube(collected, score, arm, count, variant)
+        for arm in {arm for compared in family.pairs for arm in compared}
+    }
+    pairings = [pair(cubes[arm], cubes[against]) for arm, against in family.pairs]
+    gains = [np.empty((0, 0)) if p.problem else sign * (p.arm - p.against) for p in pairings]
     return [
-        _verdict(collected, family, (variant, count, arm), score, main, pairing, decision)
-        for arm, pairing, decision in zip(family.arms, pairs, decide(gains), strict=True)
+        _verdict(collected, family, (variant, count, *compared), score, main, pairing, decision)
+        for compared, pairing, decision in zip(family.pairs, pairings, decide(gains), strict=True)
     ]
 
 
 def _verdict(
-    collected: Collected, family: Family, place: tuple[str, int | str, str], score: Score, main: bool,
+    collected: Collected, family: Family, place: tuple[str, int | str, str, str], score: Score, main: bool,
     pairing: Pairing, decision: Decision,
 ) -> Verdict:  # fmt: skip
-    study, (variant, count, arm) = collected.study, place
+    study, (variant, count, arm, against) = collected.study, place
     budget = budget_tags(collected.plan, variant, count)[arm]
     made = Verdict(
-        variant, count, arm, family.against, family.kind, score.metric, score.region, score.higher_is_better,
+        variant, count, arm, against, family.kind, score.metric, score.region, score.higher_is_better,
         "main" if main else "secondary", decision.word, pairing.problem or decision.reason, budget,
         len(pairing.replicates), len(study.replicates), len(pairing.patients), collected.labelled,
-        comparisons=len(family.arms), margin=study.margin if main else None,
+        comparisons=len(family.pairs), margin=study.margin if main else None,
     )  # fmt: skip
     made = dataclasses.replace(made, **_described(pairing), **_inferred(made, pairing, decision))
     return dataclasses.replace(made, sentence=sentence(made))

@@ -17,7 +17,7 @@ from .entries import entry_name, known_object, number, objects, refuse, text, un
 __all__ = ["check_bundles", "nearest_args", "read_arms", "read_overrides", "written_out"]
 
 _HOW = ("frozen", "longer", "learning_rate", "overrides")
-_KEYS = ("pretrain", "weights", *_HOW)
+_KEYS = ("pretrain", "weights", "against", *_HOW)
 _EACH = ("each", "args", "bundles", *_HOW)
 _PRETEXT = "pretext bundles"
 _OF_THE_PLAN = {
@@ -68,8 +68,8 @@ def read_arms(arms: Mapping[str, Any]) -> dict[str, Arm]:
         arms: as :func:`written_out` returns them.
 
     Raises:
-        ValueError: an unknown key, a value of another type, two arms of one name, or a learning rate that is taken from
-            an arm that there is not.
+        ValueError: an unknown key, a value of another type, two arms of one name, or an arm that there is not in the
+            place of a learning rate or to be compared with.
 
     Example:
         >>> read_arms({"scratch": {}})["scratch"].starts_from_scratch
@@ -92,6 +92,7 @@ def read_arms(arms: Mapping[str, Any]) -> dict[str, Arm]:
     found = {name: _arm(name, place, node) for name, place, node in entries}
     for arm in found.values():
         _check_rate(arm, found)
+        _check_against(arm, found)
     return found
 
 
@@ -214,6 +215,7 @@ def _arm(name: str, place: str, node: Mapping[str, Any]) -> Arm:
         longer=number(node.get("longer", 1), f"{place}::longer", above=0),
         learning_rate=rate,
         overrides=overrides,
+        against=None if node.get("against") is None else text(node["against"], f"{place}::against"),
     )
 
 
@@ -225,6 +227,13 @@ def _pretraining(node: Any, place: str) -> Pretraining:
         args=None if args is None else text(args, f"{place}::args"),
         overrides=read_overrides(node.get("overrides", {}), f"{place}::overrides", pretraining=True),
     )
+
+
+def _check_against(arm: Arm, arms: Mapping[str, Arm]) -> None:
+    others = [name for name in arms if name != arm.name]
+    if arm.against is not None and arm.against not in others:
+        found = f"'{arm.against}'{suggest(arm.against, others)}"
+        refuse(f"arms::{arm.name}::against", "another arm", found, f"give one of {', '.join(others) or 'no arm'}")
 
 
 def _check_rate(arm: Arm, arms: Mapping[str, Arm]) -> None:

@@ -87,6 +87,7 @@ class Arm:
         learning_rate: a number (not tuned), the name of the arm whose tuned value it takes, or None (tuned for this
             arm if the study tunes, else the bundle's own).
         overrides: downstream overrides of this arm alone.
+        against: an arm of the same budget that it is compared with, too: one that differs in one thing, for instance.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Arm:
     longer: float = 1.0
     learning_rate: float | str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    against: str | None = None
 
     @property
     def starts_from_scratch(self) -> bool:

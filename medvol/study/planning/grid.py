@@ -54,7 +54,8 @@ def planned_runs(study: Study) -> tuple[PlannedRun, ...]:
         study: the study.
 
     Raises:
-        ValueError: a bundle's config has no such key, a budget that is no whole number, or two runs of one name.
+        ValueError: a bundle's config has no such key, a budget that is no whole number, two runs of one name, or a
+            pair of arms to compare that have other budgets.
     """
     grid = _Grid(study)
     runs = tuple(grid.runs())
@@ -63,6 +64,7 @@ def planned_runs(study: Study) -> tuple[PlannedRun, ...]:
         if times > 1:
             found = f"{times} runs named '{key}'"
             refuse("the names of arms and variants", "such that all runs have names of their own", found, "rename one")
+    _check_budgets(study, runs)
     return runs
 
 
@@ -190,6 +192,17 @@ class _Grid:
         if arm.pretraining is None:
             return None
         return f"pretrain-{self._first(arm).name}-seed{replicate.pretraining}"
+
+
+def _check_budgets(study: Study, runs: tuple[PlannedRun, ...]) -> None:
+    budgets = {(run.variant, run.arm): run.budget or "the usual one" for run in runs if run.kind == "finetune"}
+    for (variant, name), own in budgets.items():
+        other = study.arms[name].against
+        if other is not None and budgets[variant, other] != own:
+            found = f"'{other}' with {budgets[variant, other]}, where {name} has {own}"
+            refuse(
+                f"arms::{name}::against", "an arm with the same budget", found, "give both the same, or leave it out"
+            )
 
 
 def _cost(config: Mapping[str, Any], place: str) -> tuple[int, int]:

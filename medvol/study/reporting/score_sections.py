@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from .plots import Bar, draw_efficiency, draw_forest
 from .spending import budget_text, pretraining_text
 from .summary import family_text, main_verdicts
 
+if TYPE_CHECKING:
+    from ..judging.verdict import Verdict
+
 __all__ = ["differences_section", "efficiency_section", "given_section", "scores_section"]
 
 _MOST = 24  # rows of a table beside a plot of the same numbers
@@ -42,16 +46,7 @@ def differences_section(findings: Findings) -> Section:
     unit = score_text(score.metric, score.region)
     better = "" if score.higher_is_better else " (turned around, so that right is better)"
     for number, (family, group) in enumerate(_families(findings)):
-        bars = [
-            Bar(
-                count_text(v.count, findings.labelled),
-                v.arm,
-                v.word,
-                *(np.nan if x is None else x for x in (v.gain, v.gain_low, v.gain_high)),
-            )
-            for v in sorted(group, key=lambda v: findings.study.counts.index(v.count))
-            if v.gain is not None
-        ]
+        bars = _bars(findings, [v for v in group if v.gain is not None])
         if not bars:
             continue
         told = "; ".join(f"{bar.label}, {bar.group}: {signed(bar.mean)}, {bar.word}" for bar in bars)
@@ -84,6 +79,19 @@ def differences_section(findings: Findings) -> Section:
             )
         )
     return Section("differences", "Differences", tuple(parts))
+
+
+def _bars(findings: Findings, verdicts: list[Verdict]) -> list[Bar]:
+    """Arms below each label count; label counts below each pair of arms."""
+    arms, counts = list(findings.study.arms), findings.study.counts
+    chosen = bool(verdicts) and verdicts[0].family == "chosen pair"
+    turn = -1 if chosen else 1
+    bars = []
+    for v in sorted(verdicts, key=lambda v: (counts.index(v.count), arms.index(v.arm))[::turn]):
+        labels = (count_text(v.count, findings.labelled), f"{v.arm} against {v.against}" if chosen else v.arm)
+        ends = (np.nan if x is None else x for x in (v.gain, v.gain_low, v.gain_high))
+        bars.append(Bar(*labels[::turn], v.word, *ends))
+    return bars
 
 
 def _families(findings: Findings) -> Iterator[tuple[str, list]]:

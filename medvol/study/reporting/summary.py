@@ -93,6 +93,8 @@ def family_text(verdict: Verdict) -> str:
     """What a comparison is against, in words."""
     kinds = {"longer scratch": ", which trains longer from scratch", "same budget": ", of the same budget"}
     start = f"{verdict.variant}: compared" if verdict.variant else "Compared"
+    if verdict.family == "chosen pair":
+        return f"{start} pair by pair"
     return f"{start} with {verdict.against}{kinds.get(verdict.family, '')}"
 
 

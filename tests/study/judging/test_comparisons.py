@@ -21,7 +21,15 @@ def plan(*arms: Arm, reference: str = "scratch", tags: dict[str, str] | None = N
 
 
 def found(*arms: Arm, **more: object) -> list[tuple]:
-    return [(f.kind, f.against, f.arms) for f in families(plan(*arms, **more), "", 4)]
+    """Kind, what all are compared with, and they; pairs where they are compared with several."""
+    made = []
+    for family in families(plan(*arms, **more), "", 4):
+        against = {other for _, other in family.pairs}
+        alone = len(against) == 1 and family.kind != "chosen pair"
+        made.append(
+            (family.kind, *against, tuple(a for a, _ in family.pairs)) if alone else (family.kind, family.pairs)
+        )
+    return made
 
 
 SCRATCH, CPC, RPL = Arm("scratch"), Arm("cpc3d", weights="cpc3d"), Arm("rpl3d", weights="rpl3d")
@@ -71,9 +79,28 @@ def test_a_longer_scratch_as_the_reference_meets_everyone_once() -> None:
 def test_only_the_runs_of_this_variant_and_count_say_what_there_is() -> None:
     made = plan(SCRATCH, CPC)
     assert families(made, "large", 4) == []
-    assert families(made, "small", "all")[0].arms == ("cpc3d",)
+    assert families(made, "small", "all")[0].pairs == (("cpc3d", "scratch"),)
 
 
 def test_pretrained_arms_that_train_longer_are_no_longer_scratch() -> None:
     long_cpc = Arm("cpc-x3", weights="cpc3d", longer=3)
     assert found(SCRATCH, CPC, long_cpc) == [("reference", "scratch", ("cpc3d",))]
+
+
+def test_chosen_pairs_are_one_family() -> None:
+    whole = Arm("cpc-all", weights="cpc3d", against="cpc3d")
+    frozen = Arm("rpl-frozen", weights="rpl3d", frozen=True, against="rpl3d")
+    assert found(SCRATCH, CPC, RPL, whole, frozen)[1:] == [
+        ("chosen pair", (("cpc-all", "cpc3d"), ("rpl-frozen", "rpl3d")))
+    ]
+
+
+def test_a_chosen_pair_that_is_compared_anyway_is_so_once() -> None:
+    again = Arm("cpc-again", weights="cpc3d", against="scratch")
+    assert found(SCRATCH, CPC, again) == [("reference", "scratch", ("cpc3d", "cpc-again"))]
+
+
+def test_arms_of_another_budget_can_be_a_pair() -> None:
+    two, three = Arm("a-x2", weights="a", longer=2), Arm("b-x2", weights="b", longer=2, against="c-x2")
+    four = Arm("c-x2", weights="c", longer=2)
+    assert ("chosen pair", (("b-x2", "c-x2"),)) in found(SCRATCH, CPC, two, three, four)

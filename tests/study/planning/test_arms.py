@@ -61,6 +61,12 @@ def test_each_stands_for_the_pretext_bundles_that_have_the_file(
         ({"scratch": {}, "b": {"learning_rate": "scrath"}}, r"'scrath'; did you mean 'scratch'\?"),
         ({"b": {"learning_rate": "b"}}, "found 'b'; give one of no arm"),
         ({"a": {}, "b": {"learning_rate": "a"}, "c": {"learning_rate": "b"}}, "name 'a' itself"),
+        (
+            {"mae": {}, "b": {"against": "mea"}},
+            r"arms::b::against must be another arm; found 'mea'; did you mean 'mae'",
+        ),
+        ({"b": {"against": "b"}}, "arms::b::against must be another arm; found 'b'; give one of no arm"),
+        ({"a": {}, "b": {"against": 3}}, "arms::b::against must be"),
         ({"a": {"overrides": {"learning_rate": 1}}}, "state it as arms::a::learning_rate"),
         ({"a": {"overrides": {"seed": 1}}}, "found 'seed'; state it by seeds"),
         ({"a": {"overrides": {"num_patients": 1}}}, "found 'num_patients'; state it by counts"),
@@ -76,11 +82,14 @@ def test_what_is_refused(arms: Any, said: str) -> None:
 
 def test_an_arm_as_it_is_read() -> None:
     arms = read_arms(
-        written_out({"s": {}, "f": {**CPC, "frozen": True, "learning_rate": "s", "overrides": {"a#b": 1}}})
+        written_out(
+            {"s": {}, "f": {**CPC, "frozen": True, "learning_rate": "s", "overrides": {"a#b": 1}, "against": "s"}}
+        )
     )
     assert arms["s"].starts_from_scratch
     assert arms["s"].learning_rate is None
     assert (arms["f"].frozen, arms["f"].learning_rate, arms["f"].overrides) == (True, "s", {"a::b": 1})
+    assert (arms["s"].against, arms["f"].against) == (None, "s")
 
 
 def test_a_pretraining_may_have_its_own_patients() -> None:

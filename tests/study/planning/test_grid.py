@@ -130,3 +130,12 @@ def test_overrides_of_the_command_line() -> None:
 
 def test_planning_twice_is_equal() -> None:
     assert runs_of() == runs_of()
+
+
+def test_a_chosen_pair_has_one_budget() -> None:
+    arms = {**STUDY["arms"], "given": {"weights": "unet_brats", "against": "cpc3d"}}
+    assert list(runs_of(arms=arms)) == list(runs_of()), "a comparison is no run"
+    arms["given"]["against"] = "long"
+    words = "arms::given::against must be an arm with the same budget; found 'long' with 300 steps, where given has the"
+    with pytest.raises(ValueError, match=words):
+        runs_of(arms=arms)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from reported import failed, poor, rich
+from reported import failed, paired, poor, rich
 
 from medvol.metrics import crossed_interval
 from medvol.study.reporting import score_sections
@@ -41,6 +41,21 @@ def test_differences_are_told_in_words_and_numbers(drawn):
     (table,) = _tables(section)
     assert len(table.rows) == len(rich().verdicts)
     assert {"Dice", "whole HD95 (mm), lower is better (secondary)"} == {row[3] for row in table.rows}
+
+
+def test_chosen_pairs_have_a_plot_of_their_own(drawn):
+    section = differences_section(paired())
+    chosen = [part for part in section.parts if isinstance(part, Picture)][-1]
+    assert chosen.caption.startswith("Compared pair by pair: difference of Dice")
+    assert [(bar.group, bar.label, bar.word) for bar in drawn["draw_forest"][-1][0]] == [
+        ("cpc3d-all against cpc3d", "4 labelled patients", "helps"),
+        ("cpc3d-all against cpc3d", "all labelled patients", "helps"),
+    ]  # fmt: skip
+    told = [v.sentence for v in paired().verdicts if v.family == "chosen pair"]
+    assert told[0].startswith("cpc3d-all against cpc3d, 4 labelled patients: it is better.")
+    assert {row[:3] for row in _tables(section)[0].rows} >= {
+        ("cpc3d-all", "4", "cpc3d"), ("cpc3d-all", "4", "scratch"), ("cpc3d", "4", "scratch"),
+    }  # fmt: skip
 
 
 def test_what_an_interval_can_hold_is_told():
