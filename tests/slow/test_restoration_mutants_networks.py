@@ -6,6 +6,7 @@ import pytest
 import unet_oracles
 from defects import put
 
+from medvol.networks import sparse
 from medvol.networks.densify import Densify
 from medvol.networks.masked_autoencoder import MaskedAutoencoder
 from medvol.networks.sparse_autoencoder import SparseAutoencoder
@@ -47,6 +48,20 @@ DENSIFY_DEFECTS = [
     ("convolution left out", "convolution", "self.project(", "("),
     ("shift of the norm left out", "norm", " + self.norm.bias.view(shape)", ""),
 ]
+NETWORKS = ("dynunet", "unet", "basic", "segresnet")
+OTHER_NORMS = [("dynunet", "batch"), ("dynunet", "instance")]
+SPREAD = "norm statistics over hidden voxels"
+BY_NORM = [(n, sparse._SparseGroupNorm, "visible.unsqueeze(2)", unet_oracles.GROUP) for n in NETWORKS]
+BY_NORM += [("dynunet", sparse._SparseBatchNorm, "visible, dims", "batch")]
+BY_NORM += [("dynunet", sparse._SparseInstanceNorm, "visible, list(", "instance")]
+LAYER_DEFECTS = [
+    *((SPREAD, owner, "_normalize", old, old.replace("visible", "visible.logical_or(~visible)", 1), network, norm)
+      for network, owner, old, norm in BY_NORM),
+    # one of the two alone is made up for by the other; windows of the small UNet never reach over the corner
+    *(("hidden voxels neither blanked before a layer nor after it", sparse._Sparse, "forward",
+       "self.holder.hide(self._masked(self.holder.hide(x)))", "self._masked(x)", network, unet_oracles.GROUP)
+      for network in NETWORKS if network != "unet"),
+]  # fmt: skip
 MASKED_DEFECTS = [
     ("hidden voxels not blanked", "hidden", "holes), mask", "image), mask"),
     ("mask complement", "hidden", "== 1, self.fill", "!= 1, self.fill"),
@@ -56,7 +71,7 @@ MASKED_DEFECTS = [
 ]
 
 
-@pytest.mark.parametrize("network", ["dynunet", "unet", "basic", "segresnet"])
+@pytest.mark.parametrize("network", NETWORKS)
 @pytest.mark.parametrize(("name", "oracle", "word", "function", "old", "new"), SPARSE_DEFECTS)
 def test_sparse_autoencoder(monkeypatch, network, name, oracle, word, function, old, new):
     check = getattr(unet_oracles, oracle)
@@ -64,6 +79,18 @@ def test_sparse_autoencoder(monkeypatch, network, name, oracle, word, function, 
     put(monkeypatch, SparseAutoencoder, function, [(old, new)])
     with pytest.raises(AssertionError, match=f"^{word}: "):
         check(network)
+
+
+@pytest.mark.parametrize(("network", "norm"), [*((n, unet_oracles.GROUP) for n in NETWORKS), *OTHER_NORMS])
+def test_sparse_layers_without_a_defect(network, norm):
+    unet_oracles.check_alone(network, norm)
+
+
+@pytest.mark.parametrize(("name", "owner", "function", "old", "new", "network", "norm"), LAYER_DEFECTS)
+def test_sparse_layers(monkeypatch, name, owner, function, old, new, network, norm):
+    put(monkeypatch, owner, function, [(old, new)])
+    with pytest.raises(AssertionError, match=r"^alone: "):
+        unet_oracles.check_alone(network, norm)
 
 
 @pytest.mark.parametrize(("name", "word", "old", "new"), DENSIFY_DEFECTS)
