@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -63,6 +63,11 @@ class MonitorBoard:
         self._losses.append(loss)
         for monitor in self.monitors:
             monitor.update(output, label)
+
+    def alarms(self, values: Mapping[str, float]) -> list[str]:
+        """Return what monitors with a method ``alarm`` have to say of values of :meth:`compute`."""
+        told = [monitor.alarm(values) for monitor in self.monitors if hasattr(monitor, "alarm")]
+        return [text for text in told if text]
 
     def compute(self) -> dict[str, float]:
         """Return the mean loss and the monitors' values of the window, and begin a new one.

@@ -23,7 +23,8 @@ class PretextValidator:
     """Runs the network without learning on the first batches of a stream, each time with the same draws.
 
     ``val_loss`` is the mean over batches, each of which weighs alike. A loss that leaves out what has no label, and
-    finds none in a whole batch, answers 0 and draws the mean down; monitors that count samples or voxels do not.
+    finds none in a whole batch, answers 0 and draws the mean down; monitors that count samples or voxels do not. What a
+    monitor's method ``alarm`` says of its values is printed as a warning.
 
     Args:
         network: the bare network, as the config's ``@network``.
@@ -88,7 +89,10 @@ class PretextValidator:
             self.pictures.write()
         if seen == 0:
             raise ValueError("expected validation batches, found none; add validation cases, or set validator to null")
-        return {f"val_{name}": value for name, value in self.board.compute().items()}
+        values = self.board.compute()
+        for text in self.board.alarms(values) if distributed.is_main() else ():
+            print(f"medvol: warning: at step {trainer.state.step}, {text}", flush=True)
+        return {f"val_{name}": value for name, value in values.items()}
 
 
 class PretextEvaluator(SupervisedEvaluator):

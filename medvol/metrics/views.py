@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from medvol.distributed import gather
 
-__all__ = ["ViewRetrieval"]
+__all__ = ["COLLAPSED", "ViewRetrieval"]
+
+COLLAPSED = 0.1
+"""Spread of embeddings of length 1 below which they are nearly one and the same."""
 
 
 class ViewRetrieval:
@@ -23,7 +28,7 @@ class ViewRetrieval:
       image's own view is nearer; equal distances count half, so that 0.5 is chance.
     - ``spread``: standard deviation of an embedding's feature over all views seen, embeddings of length 1, mean over
       features, times the square root of their number. 1 for embeddings in all directions, 0 for one and the same
-      embedding; below 0.1 they have collapsed.
+      embedding; below 0.1 they have collapsed, and validation says so.
 
     Example:
         >>> retrieval = ViewRetrieval()
@@ -85,6 +90,23 @@ class ViewRetrieval:
             "triplet_accuracy": right / triplets if triplets else float("nan"),
             "spread": spread,
         }
+
+    def alarm(self, values: Mapping[str, float]) -> str | None:
+        """Say that embeddings have collapsed, if the values of :meth:`compute` tell so.
+
+        Args:
+            values: by name; others may be among them.
+
+        Example:
+            >>> ViewRetrieval().alarm({"spread": 0.5}) is None
+            True
+        """
+        if not values["spread"] < COLLAPSED:
+            return None
+        return (
+            f"embeddings have collapsed: their spread is {values['spread']:.3f}, where at least {COLLAPSED} is "
+            "expected; lower the learning rate, or raise the batch size or the temperature"
+        )
 
 
 def _nearest(distances: Tensor, own: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -95,6 +95,8 @@ class SimMIM(nn.Module):
             )
         hidden = hidden_tokens(mask, image, self.token_size).unsqueeze(1)
         token = self.token.reshape(1, -1, *[1] * self.spatial_dims)
+        # the token replaces what is embedded here, but a NaN would survive in the gradient of the embedding
+        image = image.masked_fill(mask.to(image.device) == 1, 0.0)
 
         def replace(_layer: nn.Module, _inputs: tuple[Tensor, ...], embedded: Tensor) -> Tensor:
             return torch.where(hidden, token.to(embedded.dtype), embedded)

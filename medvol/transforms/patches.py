@@ -109,7 +109,8 @@ class RandPatchGridd(RandomizableTransform, MapTransform):
             if size < wanted:
                 raise ValueError(
                     f"axis {axis}: expected a volume of at least {wanted} voxels for the crop, found {size}; use a "
-                    "smaller crop_size (and patch_size), never padding: it gives positions away"
+                    "smaller crop_size (and patch_size), or one patch on this axis (grid), never padding: it gives "
+                    "positions away"
                 )
         if stride is not None:
             return grid, patch, crop, stride_layout(crop, grid, patch, stride)

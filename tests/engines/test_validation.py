@@ -40,6 +40,32 @@ def test_same_draws_every_time_and_nothing_learned(trainer_factory, stream_facto
     assert validator.run(trainer) != results[0]
 
 
+class Alarming:
+    """A monitor that counts batches and dislikes its count."""
+
+    def reset(self) -> None:
+        self.seen = 0
+
+    def update(self, output, label) -> None:
+        self.seen += 1
+
+    def compute(self) -> dict[str, float]:
+        return {"seen": self.seen}
+
+    def alarm(self, values) -> str | None:
+        return f"{values['seen']:g} batches are too many" if values["seen"] > 2 else None
+
+
+@pytest.mark.parametrize(("batches", "said"), [(2, ""), (3, "medvol: warning: at step 0, 3 batches are too many\n")])
+def test_alarms_of_monitors_are_printed(trainer_factory, net_factory, stream_factory, capsys, batches, said):
+    network, monitor = net_factory(), Alarming()
+    monitor.reset()
+    PretextValidator(network, stream_factory(), nn.MSELoss(), [monitor], num_batches=batches).run(
+        trainer_factory(network=network)
+    )
+    assert capsys.readouterr().out == said
+
+
 def test_mean_over_the_first_batches(trainer_factory, net_factory, stream_factory):
     network = net_factory()
     loader = stream_factory()

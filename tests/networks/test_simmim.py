@@ -116,6 +116,17 @@ def test_half_precision() -> None:
     assert (found.float() - network(image, mask)[0]).abs().max() < 0.1
 
 
+def test_a_hidden_nan_reaches_no_gradient() -> None:
+    for network, image, mask in (
+        (flat(), torch.rand(2, 1, 8, 12), half()),
+        (SimMIM(Encoder(swin()), head="upsample"), torch.rand(1, 1, 32, 64), torch.zeros(1, 1, 32, 64)),
+    ):
+        mask[:, :, :4, :4] = 1
+        image[mask == 1] = torch.nan
+        network(image, mask)[0].square().sum().backward()
+        assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
 def test_no_hook_is_left_where_a_call_fails() -> None:
     network, mask = flat(), half()
     layer = network.encoder.patch_embedding.patch_embeddings

@@ -35,10 +35,18 @@ def sizes_rule(opened: OpenBundle) -> Iterator[Problem]:
     if small:
         case, size = min(small.items(), key=lambda entry: min(s / w for s, w in zip(entry[1], wanted, strict=False)))
         shown, zooms = " x ".join(map(str, size)), " x ".join(f"{zoom:g}" for zoom in spacing)
+        axis = min(range(len(wanted)), key=lambda axis: size[axis] / wanted[axis])
+        remedy = "give a smaller --crop_size (and --patch_size), or a finer --spacing"
+        if _are_sizes(config.get("grid")) and config["grid"][axis] > 1:
+            grid = [1 if other == axis else n for other, n in enumerate(config["grid"])]
+            remedy += (
+                f"; or one patch along that axis, --grid {str(grid).replace(' ', '')!r} with a --crop_size that fits"
+            )
         yield Problem(
             f"volumes of at least {' x '.join(map(str, wanted))} voxels, the 'crop_size'",
-            f"at most {shown} voxels in {case} at a spacing of {zooms} mm, the smallest of {len(small)} such cases",
-            "give a smaller --crop_size (and --patch_size), or a finer --spacing",
+            f"at most {shown} voxels in {case} at a spacing of {zooms} mm, too few along axis {axis} ({'xyz'[axis]}) "
+            f"above all; the smallest of {len(small)} such cases",
+            remedy,
         )
 
 

@@ -41,4 +41,9 @@ def test_only_a_crop_that_is_too_large_is_a_problem(dataset: Path) -> None:
     assert list(sizes_rule(open_bundle("cpc3d", overrides={**given, "crop_size": [28, 30, 26]}))) == []
     (problem,) = sizes_rule(open_bundle("cpc3d", overrides={**given, "crop_size": [28, 30, 28]}))
     assert "29 x 31 x 27 voxels in c0" in problem.found
+    assert "too few along axis 2 (z) above all" in problem.found
+    assert "one patch along that axis, --grid '[4,4,1]' with a --crop_size that fits" in problem.remedy
+    grid = {"grid": [3, 3, 1], "crop_size": [28, 30, 28]}
+    (problem,) = sizes_rule(open_bundle("cpc3d", overrides={**given, **grid}))
+    assert problem.remedy.endswith("or a finer --spacing"), "there is one patch already"
     assert list(sizes_rule(open_bundle("unet_brats", overrides=given))) == [], "it pads, and has no crop_size"
