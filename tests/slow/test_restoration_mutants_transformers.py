@@ -35,7 +35,8 @@ class Mutant:
         put(monkeypatch, self.owner, self.function, self.edits)
 
 
-READ, COUNTED, MADE = "region: .*hidden voxels are read", "region: the loss counts", "reconstruction: off by"
+READ, UNREAD = "region: .*hidden voxels are read", "region: visible voxels are not read"
+COUNTED, MADE = "region: the loss counts", "reconstruction: off by"
 REGION = (oracles.regions, oracles.unread)
 LOOPS = (oracles.reconstruction,)
 MASKED, SIMMIM, WINDOWS = masked_vit.MaskedViT, simmim.SimMIM, ("simmim", "swin")
@@ -44,7 +45,8 @@ MUTANTS = [
     # the mask
     Mutant("mask transposed on its way to the tokens", REGION, READ, MASKED, "_restore",
            (("_visible(hidden.flatten(1))", "_visible(hidden.transpose(1, 3).flatten(1))"),), ("masked",)),
-    Mutant("mask transposed on its way to the tokens", REGION, READ, SIMMIM, "_restore",
+    # SimMIM blanks hidden voxels before it replaces their tokens: what is wrong shows in the visible ones that it lacks
+    Mutant("mask transposed on its way to the tokens", (oracles.regions,), UNREAD, SIMMIM, "_restore",
            (("self.token_size).unsqueeze(1)",
              "self.token_size).transpose(1, -1).reshape(len(mask), 1, *[n // s for n, s in "
              "zip(image.shape[2:], self.token_size)])"),), WINDOWS),
@@ -55,13 +57,15 @@ MUTANTS = [
            (("return self._restore(image, mask), mask",
              "return self._restore(image, mask), mask.transpose(2, 3).reshape(mask.shape)"),), WINDOWS),
     Mutant("complement hidden", REGION, READ, token_grid, "hidden_tokens",
-           (("return hidden == 1", "return hidden == 0"),), ("masked", *WINDOWS)),
+           (("return hidden == 1", "return hidden == 0"),), ("masked",)),
+    Mutant("complement hidden", (oracles.regions,), UNREAD, token_grid, "hidden_tokens",
+           (("return hidden == 1", "return hidden == 0"),), WINDOWS),
     Mutant("complement given to the loss", (oracles.regions,), COUNTED, SIMMIM, "forward",
            (("return self._restore(image, mask), mask", "return self._restore(image, mask), 1 - mask"),), WINDOWS),
     Mutant("mask redrawn inside", REGION, READ, MASKED, "_restore",
            (("_visible(hidden.flatten(1))", "_visible(hidden.flatten(1)[:, torch.randperm(hidden[0].numel())])"),),
            ("masked",)),
-    Mutant("mask redrawn inside", REGION, READ, SIMMIM, "_restore",
+    Mutant("mask redrawn inside", (oracles.regions,), UNREAD, SIMMIM, "_restore",
            (("self.token_size).unsqueeze(1)",
              "self.token_size).flatten(1)[:, torch.randperm(math.prod(image.shape[2:]) // math.prod(self.token_size))]"
              ".reshape(len(mask), 1, *[n // s for n, s in zip(image.shape[2:], self.token_size)])"),), WINDOWS),
@@ -70,13 +74,21 @@ MUTANTS = [
     # what enters
     Mutant("all tokens encoded", REGION, READ, MASKED, "_encode",
            (("    return chosen", "    return chosen + embedding(image).mean(1, keepdim=True)"),), ("masked",)),
-    Mutant("hidden tokens not replaced", REGION, READ, SIMMIM, "_restore",
+    Mutant("hidden tokens not replaced", LOOPS, MADE, SIMMIM, "_restore",
            (("torch.where(hidden, token.to(embedded.dtype), embedded)",
-             "torch.where(hidden, embedded + token.to(embedded.dtype), embedded)"),), WINDOWS),
+             "torch.where(hidden, embedded + token.to(embedded.dtype), embedded)"),), ("simmim",)),
+    Mutant("hidden tokens not replaced and their voxels not blanked", REGION, READ, SIMMIM, "_restore",
+           (("torch.where(hidden, token.to(embedded.dtype), embedded)",
+             "torch.where(hidden, embedded + token.to(embedded.dtype), embedded)"),
+            ("image.masked_fill(mask.to(image.device) == 1, 0.0)", "image")), WINDOWS),
     Mutant("replaced after the positions", LOOPS, MADE, SIMMIM, "_restore",
            (("token.to(embedded.dtype)",
              "token.to(embedded.dtype) - self.encoder.patch_embedding.position_embeddings.transpose(1, 2)"
              ".reshape(embedded[:1].shape)"),), ("simmim",)),
+    Mutant("learned vector without gradient", (oracles.learning,), "learning: .*token", MASKED, "_fill",
+           (("self.token.to(", "self.token.detach().to("),), ("masked",)),
+    Mutant("learned vector without gradient", (oracles.learning,), "learning: .*token", SIMMIM, "_restore",
+           (("self.token.reshape(", "self.token.detach().reshape("),), WINDOWS),
     Mutant("hook left behind", (oracles.aftermath,), "aftermath:", SIMMIM, "_restore",
            (("hook.remove()", "pass"),), WINDOWS),
     # places
@@ -122,12 +134,15 @@ MUTANTS = [
 CHECKS = [
     (check, case)
     for case, checks in {
-        "masked": (oracles.regions, oracles.unread, oracles.reconstruction, oracles.voxels),
-        "simmim": (oracles.regions, oracles.unread, oracles.reconstruction, oracles.voxels, oracles.aftermath),
-        "swin": (oracles.regions, oracles.unread, oracles.aftermath),
+        "masked": (oracles.regions, oracles.unread, oracles.reconstruction, oracles.voxels, oracles.learning),
+        "simmim": (
+            oracles.regions, oracles.unread, oracles.reconstruction, oracles.voxels, oracles.learning,
+            oracles.aftermath,
+        ),
+        "swin": (oracles.regions, oracles.unread, oracles.learning, oracles.aftermath),
     }.items()
     for check in checks
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("check", "case"), CHECKS, ids=lambda v: getattr(v, "__name__", v))
