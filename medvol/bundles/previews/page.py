@@ -71,24 +71,29 @@ class Page:
 
         Args:
             sizes: (width, height) of each in inches.
-            titles: what stands above each; None leaves its place free.
+            titles: what stands above each, in two lines at most; None leaves its place free.
             left: words before the first one.
             size: of the words, in points.
             letters: leave room for the letters of :func:`medvol.figures.mark_ends` around each.
         """
         rim = self.RIM if letters else 0.0
         gap = self.GAP + 2 * rim
-        top = self._used + (size * 1.5 / 72 if any(titles) else 0.0) + rim
+        shown = [
+            None if title is None else _in_two_lines(title, wide + 0.8 * gap, size)
+            for (wide, _), title in zip(sizes, titles, strict=True)
+        ]
+        lines = max((title.count("\n") + 1 for title in shown if title), default=0)
+        top = self._used + lines * size * 1.5 / 72 + rim
         x, added = self.MARGIN + rim + (self.LEFT if left else 0.0), []
         if left:
             middle = top + max(height for _, height in sizes) / 2 + 0.04
             self._write(_shortened(left, self.LEFT, size), self.MARGIN, middle, size)
-        for number, ((wide, high), title) in enumerate(zip(sizes, titles, strict=True)):
+        for number, ((wide, high), title) in enumerate(zip(sizes, shown, strict=True)):
             if title is None:  # left free
                 x += wide + gap
                 continue
             panel = self.figure.add_axes((0, 0, 1, 1), label=f"{len(self._panels)}.{number}")
-            panel.set_title(_shortened(title, wide + 0.8 * gap, size), fontsize=size, pad=2.5 + rim * 72)
+            panel.set_title(title, fontsize=size, pad=2.5 + rim * 72)
             self._panels.append((panel, (x, top, wide, high)))
             added.append(panel)
             x += wide + gap
@@ -119,6 +124,15 @@ class Page:
 
     def _write(self, words: str, x: float, y: float, size: float, **style: Any) -> None:
         self._texts.append((self.figure.text(0, 0, words, fontsize=size, va="baseline", **style), x, y))
+
+
+def _in_two_lines(words: str, width: float, size: float) -> str:
+    """Break words that are wider than ``width`` inches, behind a comma if there is one; cut what is left."""
+    if _shortened(words, width, size) == words:
+        return words
+    first = textwrap.wrap(words, max(3, int(width * 72 / (0.55 * size))))[0]
+    first = first[: first.rfind(",") + 1] or first
+    return f"{first}\n{_shortened(words[len(first) :].strip(), width, size)}"
 
 
 def _shortened(words: str, width: float, size: float) -> str:
