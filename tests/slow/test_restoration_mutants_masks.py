@@ -8,6 +8,7 @@ of their own along each axis: on a cube a transposed mask stays unseen.
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Callable
 from itertools import product
 from typing import Any, NamedTuple
@@ -16,8 +17,12 @@ import numpy as np
 import pytest
 import torch
 from defects import put
+from monai.engines import PrepareBatchExtraInput
 from monai.networks.nets import UNet
+from torch import nn
 
+from medvol.data import StreamDataset, stream_loader
+from medvol.engines import PretextValidator, Trainer
 from medvol.losses.restoration import RestorationLoss
 from medvol.metrics.restoration import RestorationError
 from medvol.networks import masked_autoencoder
@@ -141,6 +146,38 @@ def monitor() -> None:
         assert abs(found[name] - want[name]) < 1e-9 * abs(want[name]), f"monitor: {name} {found[name]} for {want[name]}"
 
 
+class Watched(nn.Module):
+    """Draws in the forward pass, and keeps what it drew and the masks that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.masks, self.drawn = nn.Parameter(torch.ones(())), [], []
+
+    def forward(self, image: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        self.masks.append(mask.clone())
+        self.drawn.append(torch.rand(2))
+        return self.weight * image * (1 - mask), mask
+
+
+def validations() -> None:
+    """Two validations show the same masks and draw the same in the network, wherever stream and generators stood."""
+    data = StreamDataset([{"image": volume(seed=n)} for n in range(3)], hiding(), 0, tempfile.mkdtemp())
+    loader, network, loss = stream_loader(data, 2, seed=5), Watched(), RestorationLoss()
+    optimizer, shown = torch.optim.SGD(network.parameters(), lr=0.1), PrepareBatchExtraInput(["mask"])
+    trainer = Trainer("cpu", 1, loader, network, loss, optimizer, steps=1, steps_per_epoch=1, prepare_batch=shown)
+    validator, masks, drawn = PretextValidator(network, loader, loss), [], []
+    for start in (0, 3):
+        loader.stream.start_batch = start
+        torch.manual_seed(start)
+        network.masks, network.drawn = [], []
+        validator.run(trainer)
+        masks.append(torch.cat(network.masks))
+        drawn.append(torch.cat(network.drawn))
+    assert torch.equal(*masks), "validation: other masks the second time"
+    assert torch.equal(*drawn), "validation: the network draws otherwise the second time"
+    assert len(masks[0].unique(dim=0)) == len(masks[0]) == 4, "validation: one mask for several samples"
+
+
 class Mutant(NamedTuple):
     """A defect: what is wrong, which oracle finds it and what that says, and where it is put."""
 
@@ -157,6 +194,7 @@ class Mutant(NamedTuple):
 
 DRAW, CALL = (RandBlockMaskd, "randomize"), (RandBlockMaskd, "__call__")
 LOSS, UPDATE = (RestorationLoss, "forward"), (RestorationError, "update")
+RUN, SAMPLE = (PretextValidator, "run"), (StreamDataset, "__getitem__")
 HIDE = (masked_autoencoder.MaskedAutoencoder, "forward")
 # Whole blocks change places, as if their grid had been flattened along the other axis first: as many are hidden, none
 # is cut, and the shape is right. What the encoder sees then is not what the loss leaves out.
@@ -188,6 +226,18 @@ MUTANTS = [
            (("self.R.permutation(count)", "np.random.permutation(count)"),)),
     Mutant("one mask for all", fixed, "seed: one mask", *DRAW,
            (("self.R.permutation(count)", "np.random.RandomState(0).permutation(count)"),)),
+    # masks of a validation
+    Mutant("a validation from where the stream stood", validations, "validation: other masks", *RUN,
+           (("stream.start_batch = 0", "pass"),)),
+    Mutant("a validation whose network draws as it likes", validations, "validation: the network draws", *RUN,
+           (("torch.manual_seed(", "int("),)),
+    Mutant("samples seeded by a counter", validations, "validation: other masks", *SAMPLE,
+           (("_seed_of(self.seed, position)",
+             "_seed_of(self.seed, self.__dict__.update(made=self.__dict__.get('made', 0) + 1) or self.made)"),)),
+    Mutant("samples seeded without their position", validations, "validation: one mask", *SAMPLE,
+           (("_seed_of(self.seed, position)", "_seed_of(self.seed, 0)"),)),
+    Mutant("samples not seeded", validations, "validation: other masks", *SAMPLE,
+           (("self._random.set_random_state(seed=seed)", "pass"),)),
     # label
     Mutant("the label masked too", clean, "label: not the clean image", *CALL,
            (("d[self.label_key] = label", "d[self.label_key] = label * (1 - d[self.mask_key])"),)),
@@ -243,7 +293,7 @@ MUTANTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("oracle", [blocks, fixed, clean, value, gradient, agreement, monitor])
+@pytest.mark.parametrize("oracle", [blocks, fixed, clean, value, gradient, agreement, monitor, validations])
 def test_the_oracle_passes(oracle: Callable[[], None]) -> None:
     oracle()
 
