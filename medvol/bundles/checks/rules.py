@@ -21,6 +21,7 @@ from ..opening import OpenBundle
 from ..refusal import Problem, innermost
 from .corruption_rule import corruption_rule
 from .loader_rules import apart_rule
+from .mask_rule import mask_rule
 from .metadata_rules import metadata_rule, versions_rule
 from .network_rules import network_rule, preprocessing_rule
 from .place_rules import links_rule, places_rule
@@ -180,7 +181,7 @@ def problems_of(rules: tuple[Rule, ...], opened: OpenBundle) -> list[Problem]:
 
 
 BEFORE_RUN: tuple[Rule, ...] = (
-    values_rule, versions_rule, corruption_rule, data_rule, preprocessing_rule, network_rule, apart_rule,
+    values_rule, versions_rule, corruption_rule, data_rule, preprocessing_rule, network_rule, mask_rule, apart_rule,
     weights_rule, shards_rule, sizes_rule, places_rule,
 )  # fmt: skip
 """The guard's rules after :func:`keys_rule`, in order: cheap ones, which read headers and no images."""
