@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from chains import Task
+from chains import ROOT, Task
 from torch import Tensor
 
 from medvol.engines.precision import as_float32, autocast_dtype, forward_precision
@@ -73,27 +74,38 @@ def test_rotations_against_transposing_copies(in_turns: Callable, capsys: pytest
     assert ours / theirs <= 1.5
 
 
+PRESETS = {None: 4, "128": 4, "hippocampus": 1}  # volumes of the phantom, of 128^3, of a hippocampus; their channels
+
+
+@pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("bundle", CHAINS)
-def test_a_sample_against_its_share_of_a_step(bundle: str, capsys: pytest.CaptureFixture) -> None:
-    """In the precision of the bundle, so that what is prepared is compared with steps as they are here."""
-    task = Task(bundle, channels=4)
+def test_a_sample_against_its_share_of_a_step(bundle: str, preset: str | None, capsys: pytest.CaptureFixture) -> None:
+    """In the precision of the bundle, so that what is prepared is compared with steps as they are here.
+
+    With the smallest preset views cost what their calls cost: little, but steps cost little, too.
+    """
+    args = ROOT / bundle / "args_hippocampus.json"
+    changes = json.loads(args.read_text(encoding="utf-8")) if preset == "hippocampus" else {}
+    channels, zoom = PRESETS[preset], changes.get("spacing", [1.0])[0]
+    shape = {None: (88, 105, 90), "128": (128, 128, 128)}.get(preset, tuple(int(n / zoom) for n in (35, 51, 35)))
+    task = Task(bundle, channels=channels, changes=changes)
     chain = [part for part in task.transform().transforms if type(part).__name__ in CHAINS[bundle]]
     last = [part for part in task.transform().transforms if type(part).__name__ in ("DeleteItemsd", "CopyItemsd")]
     assert [type(part).__name__ for part in chain] == CHAINS[bundle]
-    mask = torch.ones(1, 88, 105, 90, dtype=torch.bool)
-    volume = {"image": torch.rand(4, 88, 105, 90), "mask": mask, "patient": 1, "label": 0}
+    mask = torch.ones(1, *shape, dtype=torch.bool)
+    volume = {"image": torch.rand(channels, *shape), "mask": mask, "patient": 1, "label": 0}
 
     def sample(patient: int = 1) -> tuple[dict, list[float]]:
         data, seconds = {**volume, "patient": patient}, []
         for part in chain:
-            start = time.perf_counter()
+            start = time.process_time()
             data = part(data)
-            seconds.append(time.perf_counter() - start)
+            seconds.append(time.process_time() - start)
         for part in last:
             data = part(data)
         return data, seconds
 
-    size = 2
+    size = changes.get("batch_size", 2)
     inputs, label = task.batch([sample(patient)[0] for patient in range(size)])
     network, loss = task.part("network"), task.part("loss")
     optimizer = task.part("optimizer")
@@ -111,16 +123,21 @@ def test_a_sample_against_its_share_of_a_step(bundle: str, capsys: pytest.Captur
     parts, steps = [], []
     for turn in range(5):
         drawn = sample()[1]
-        start = time.perf_counter()
+        start = time.process_time()
         step()
         if turn:
             parts.append(drawn)
-            steps.append((time.perf_counter() - start) / size)
+            steps.append((time.process_time() - start) / size)
     each = [statistics.median(column) for column in zip(*parts, strict=True)]
     one = statistics.median(steps)
     share = sum(each) / one
     with capsys.disabled():
         names = ", ".join(f"{name} {s * 1e3:.1f}" for name, s in zip(CHAINS[bundle], each, strict=True))
         kind = precision or "float32"
-        print(f"\n{bundle}: {names} ms, {share:.1%} of a step of {one * 1e3:.0f} ms a sample in {kind}")
-    assert share <= 0.1
+        print(
+            f"\n{bundle}, {preset or 'phantom'}: {names} ms, {share:.1%} of a step of {one * 1e3:.0f} ms a sample in "
+            f"{kind}"
+        )
+    if preset != "hippocampus":
+        assert max(each) / one <= 0.1, "each part"
+    assert share <= {None: 0.1, "128": 0.12, "hippocampus": 0.3}[preset], "all of them"
