@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from torch import nn
 
 from medvol.engines import Constant, FrozenWarmup, Sawtooth, StepEvents, WarmupCosine
 from medvol.engines.resume import restore_training, training_state
+from medvol.networks import Encoder
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
 
@@ -135,3 +137,40 @@ def test_the_bundles_ask_for_them(bundle: str) -> None:
     assert args["warmup_steps"] == args["freeze_steps"]
     args = json.loads((BUNDLES / bundle / "args_constant.json").read_text(encoding="utf-8"))
     assert (args["freeze_steps"], args["warmup_steps"]) == (0, 0)
+
+
+def resolved(file: str, weights: Path) -> tuple[ConfigParser, list[float]]:
+    """The config of unet_brats with a file of overrides, and the learning rates of its steps."""
+    parser = ConfigParser(json.loads((BUNDLES / "unet_brats" / "train.json").read_text(encoding="utf-8")))
+    args = json.loads((BUNDLES / "unet_brats" / file).read_text(encoding="utf-8"))
+    parser.update({**args, "filters": [8, 8, 8]})
+    torch.save(Encoder(parser.get_parsed_content("network_def")).state_dict(), weights)
+    parser.update({"pretrained": str(weights)})  # without any, nothing is frozen
+    optimizer, schedule = map(parser.get_parsed_content, ("optimizer", "lr_scheduler"))
+    assert schedule.optimizer is optimizer
+    used = []
+    for _ in range(parser["steps"]):
+        used.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return parser, used
+
+
+def test_a_bundle_with_the_sawtooth_trains_so(tmp_path: Path) -> None:
+    """Both teeth reach the peak; the encoder is frozen to the end of the first."""
+    parser, used = resolved("args_sawtooth.json", tmp_path / "model.pt")
+    assert type(parser.get_parsed_content("lr_scheduler")) is Sawtooth
+    first = [n / 20 for n in range(1, 21)] + [(1 - n / 20) ** 0.9 for n in range(20)]
+    second = [n / 40 for n in range(1, 41)] + [(1 - n / 320) ** 0.9 for n in range(320)]
+    assert used == pytest.approx([parser["learning_rate"] * share for share in first + second], rel=1e-9)
+    freeze, encoder = parser.get_parsed_content("freeze"), Encoder(parser.get_parsed_content("network"))
+    assert type(freeze) is FrozenWarmup
+    assert (freeze.active(39), freeze.active(40)) == (True, False)
+    assert {id(p) for p in freeze.parameters()} == {id(p) for p in encoder.parameters()}
+
+
+def test_a_bundle_with_the_constant_rate_trains_so(tmp_path: Path) -> None:
+    parser, used = resolved("args_constant.json", tmp_path / "model.pt")
+    assert type(parser.get_parsed_content("lr_scheduler")) is Constant
+    assert used == [parser["learning_rate"]] * 400
+    assert not parser.get_parsed_content("freeze").active(0)
