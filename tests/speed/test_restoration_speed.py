@@ -20,6 +20,7 @@ from chains import ROOT, Task
 from monai.transforms import Compose
 from monai.transforms.traits import RandomizableTrait
 
+from medvol.data.partner import with_partner
 from medvol.engines.precision import as_float32, autocast_dtype, forward_precision
 from medvol.transforms import RandAxisFlipsd, RandBezierIntensityd, RandForegroundCropd, RandLocalShuffled, RandPaintd
 
@@ -136,19 +137,21 @@ PRESETS = {  # the volumes of the data set, and examples of a step
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("bundle", ["genesis3d", "mae3d"])
+@pytest.mark.parametrize("bundle", ["genesis3d", "mae3d", "spark3d", "volumefusion3d"])
 def test_a_sample_against_its_share_of_a_step(bundle: str, preset: str | None, capsys: pytest.CaptureFixture) -> None:
     """All that a bundle does to a sample on the way from the cache to the batch, in the bundle's own precision."""
     shape, channels, size = PRESETS[preset]
     path = ROOT / bundle / f"args_{preset}.json"
     changes = json.loads(path.read_text(encoding="utf-8")) if preset else {}
-    if preset == "brats2018" and bundle == "mae3d":
+    if preset == "brats2018" and bundle != "genesis3d":
         changes["crop_size"] = [64, 64, 64]  # of 128: an eighth of the step's work, and no less of the volume's
     task = Task(bundle, channels=channels, changes=changes)
     parts = task.transform().transforms
     cut = next(n for n, part in enumerate(parts) if isinstance(part, RandomizableTrait))
     cached = Compose(parts[:cut])({"image": head(shape, channels), "label": "a/seg.nii.gz", "patient": 1})
     chain = Compose(parts[cut:])
+    if bundle == "volumefusion3d":
+        cached = with_partner(cached, {**cached, "patient": 2})
 
     samples, prepared = [], []
     for seed in range(17):  # the first warms up
