@@ -55,6 +55,13 @@ def test_a_hidden_nan_reaches_no_gradient() -> None:
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
 
 
+def test_no_sample_knows_of_another() -> None:
+    network, image, mask = flat().double(), torch.rand(2, 1, 8, 12, dtype=torch.float64), half()
+    for one in (slice(0, 1), slice(1, 2)):
+        alone = network(image[one], mask[one])[0]
+        torch.testing.assert_close(alone, network(image, mask)[0][one], rtol=0, atol=1e-12)
+
+
 def test_slices_of_volumes_are_restored_one_by_one() -> None:
     network = flat().double().eval()
     volume = torch.rand(2, 1, 8, 12, 3, dtype=torch.float64)

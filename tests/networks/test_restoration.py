@@ -17,6 +17,12 @@ def test_it_returns_what_the_network_returns(name):
     assert list(restoration.state_dict()) == [f"network.{key}" for key in network.state_dict()]
 
 
+def test_no_sample_knows_of_another():
+    image = example("dynunet")[0]
+    restoration = Restoration(build("dynunet"))  # in training: also its norms look at one sample alone
+    torch.testing.assert_close(restoration(image[:1]), restoration(image)[:1], rtol=0, atol=1e-12)
+
+
 def test_a_slice_of_depth_one_gives_the_same_and_a_volume_slice_by_slice():
     image = example("dynunet", 2)[0]
     restoration = Restoration(build("dynunet", 2)).train()

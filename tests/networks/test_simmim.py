@@ -86,6 +86,18 @@ def test_heads_for_strides_that_differ_by_axis() -> None:
         assert network(torch.rand(1, 2, 16, 8, 4), mask)[0].shape == (1, 2, 16, 8, 4)
 
 
+@pytest.mark.parametrize("windows", [False, True])
+def test_no_sample_knows_of_another(windows: bool) -> None:
+    torch.manual_seed(0)
+    network, mask = (SimMIM(Encoder(swin()), "upsample"), torch.zeros(2, 1, 64, 64)) if windows else (flat(), half())
+    mask[1, ..., :4, :4] = 1
+    image = torch.rand(2, 1, *mask.shape[2:], dtype=torch.float64)
+    network = network.double()
+    for one in (slice(0, 1), slice(1, 2)):
+        alone = network(image[one], mask[one])[0]
+        torch.testing.assert_close(alone, network(image, mask)[0][one], rtol=0, atol=1e-12)
+
+
 def test_slices_of_volumes_are_restored_one_by_one() -> None:
     network = flat().double().eval()
     volume, mask = torch.rand(2, 1, 8, 12, 3, dtype=torch.float64), torch.stack([half(), 1 - half(), half()], -1)
