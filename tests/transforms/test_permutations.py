@@ -73,7 +73,9 @@ def test_the_seed_decides(selection: str) -> None:
     [
         ((8, 20), "fa993b76"),
         ((27, 100), "0e05357d"),
+        ((27, 1000), "0ec9f475"),  # of args_brats2018.json and args_pancreas.json: beyond the field, chosen greedily
         ((9, 72), "9ac624bf"),
+        ((9, 100), "e59faefd"),  # of args_fundus.json, likewise
         ((6, 30, "greedy"), "3171d568"),
         ((7, 200, "greedy"), "3a91f67b"),  # the most that are chosen among all permutations
         ((7, 201, "greedy"), "fb8988fb"),
