@@ -114,20 +114,27 @@ def first_and_last(parameters, loss_of, steps=500):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("loss", "normalize"),
+    ("loss", "width", "normalize", "from_above"),
     [
-        (TripletLoss(margin=1.0, mining="all"), False),  # of the paper
-        (TripletLoss(margin=0.3, mining="all"), True),
-        (NTXentLoss(0.5), True),
+        (TripletLoss(margin=1.0, mining="all"), 32, False, False),  # of the paper
+        (TripletLoss(margin=0.3, mining="all"), 32, True, False),
+        (NTXentLoss(0.5), 32, True, False),
+        (NTXentLoss(0.1), 128, True, True),  # of the bundles
     ],
 )
-def test_a_shared_head_cannot_solve_the_task_without_the_encoder(loss, normalize):
-    """What is left to it is to make all embeddings equal."""
+def test_a_shared_head_cannot_solve_the_task_without_the_encoder(loss, width, normalize, from_above):
+    """What is left to it is to make all embeddings equal.
+
+    At a low temperature this lowers the loss, for similarities that differ by chance count against a random start:
+    there the loss of equal embeddings is what must not be undercut, elsewhere the initial one.
+    """
     torch.manual_seed(0)
-    network, nothing = Projector(Noise(), 32, normalize=normalize), torch.zeros(8, 2, 1, 2, 2)
+    network, nothing = Projector(Noise(), width, normalize=normalize), torch.zeros(8, 2, 1, 2, 2)
     first, last = first_and_last(network.parameters(), lambda: loss(network(nothing)))
     collapsed = loss(torch.ones(8, 2, 3)).item()
-    assert last > 0.9 * min(first, collapsed)
+    print(f"{loss} first {first:.3f}, last {last:.3f}, of equal embeddings {collapsed:.3f}")
+    assert (first > 1.1 * collapsed) == from_above
+    assert last > 0.9 * (collapsed if from_above else first)
 
 
 @pytest.mark.slow
@@ -142,7 +149,7 @@ def test_the_guard_finds_three_separate_heads():
         return (near - far + 1).clamp(min=0).mean()
 
     first, last = first_and_last(heads.parameters(), loss)
-    assert last < 0.9 * min(first, 1.0)  # the hinge of equal codes is 1
+    assert last < 0.9 * min(first, 1.0)  # the initial loss, and that of equal codes
 
 
 @pytest.mark.slow
