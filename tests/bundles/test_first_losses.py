@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from matplotlib.image import imread
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.transforms import Compose
 
+from medvol.engines.reconstructions import RECONSTRUCTIONS
 from medvol.networks import Encoder, load_pretrained
 from medvol.networks.weights import read_weights
 from medvol.passport import read_passport, rows_hash
@@ -242,6 +244,14 @@ def test_a_restoring_network_goes_into_the_segmentation_network(bundle: str, tra
         for key, value in target.state_dict().items():
             loaded = value.data_ptr() in encoder if scope == "encoder" else value.data_ptr() not in output
             assert torch.equal(value, stored[key] if loaded else before[key]), (scope, key)
+
+
+@pytest.mark.parametrize("bundle", some(sorted(RESTORED), {"mae3d"}))
+def test_a_run_leaves_a_picture_of_what_was_restored(bundle: str, trained: dict[str, Path]) -> None:
+    """One for each validation, the last after the last step; what is on it: tests/engines/test_reconstructions.py."""
+    pictures = sorted((trained[bundle] / RECONSTRUCTIONS).iterdir())
+    assert pictures[-1].name == "000002.png"
+    assert all(imread(png)[..., :3].std() > 0.05 for png in pictures)  # not of one color
 
 
 @pytest.mark.slow

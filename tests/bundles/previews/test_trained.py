@@ -27,15 +27,19 @@ def values(overrides) -> dict:
 
 @pytest.fixture
 def run(values, tmp_path) -> Path:
+    return untrained(BUNDLE, values, tmp_path)
+
+
+def untrained(bundle: str, values: dict, place: Path) -> Path:
     """A run as training leaves it, with an untrained network, and not finished."""
-    opened = open_bundle(BUNDLE, overrides=values)
+    opened = open_bundle(bundle, overrides=values)
     torch.manual_seed(1)
     network = opened.parser.get_parsed_content("network")
-    folder = tmp_path / BUNDLE / "first"
+    folder = place / bundle / "first"
     folder.mkdir(parents=True)
     torch.save({"network": network.state_dict(), "clock": {"step": 7}}, folder / "last.pt")
     data = {"name": "tiny", "synthetic": True}
-    note = {"bundle": BUNDLE, "run": "first", "recipe": identity.recipe(opened.config), "data": data}
+    note = {"bundle": bundle, "run": "first", "recipe": identity.recipe(opened.config), "data": data}
     (folder / "run.json").write_text(json.dumps(note), encoding="utf-8")
     return folder
 
@@ -102,6 +106,27 @@ def test_the_picture_shows_what_the_network_makes_of_the_samples(values, run, tm
     words = [text.get_text() for text in pages[0].figure.texts]
     assert f"{BUNDLE}: what the network sees, and what it makes of it" in words
     assert "network: run first, trained on tiny (synthetic data), 7 steps" in words
+
+
+def test_without_a_mask_all_of_the_image_is_compared(overrides, tmp_path, monkeypatch) -> None:
+    values, pages, observed, bundle = overrides("genesis3d"), [], [], "genesis3d"
+    run = untrained(bundle, values, tmp_path)
+    monkeypatch.setattr(page.Page, "png", lambda self, dpi=130: pages.append(self) or b"PNG")
+    observe = preview_module.observe
+    monkeypatch.setattr(preview_module, "observe", lambda *given: observed.extend(observe(*given)) or observed)
+    places = {key: values[key] for key in ("manifest", "cache_dir", "output_dir")}
+    preview(bundle, tmp_path / "a.png", overrides=places, samples=1, run="first")
+    sample = observed[0].sample
+    network = open_bundle(bundle, overrides=values).parser.get_parsed_content("network")
+    network.load_state_dict(torch.load(run / "last.pt", weights_only=True)["network"])
+    with torch.no_grad():
+        output = network.eval()(sample["image"][None])[0, 0].sigmoid()  # as the loss compares it
+    target, index = sample["label"][0], output.shape[-1] // 2
+    rows = {"target": target, "input": sample["image"][0], "output": output, "error": (output - target).abs()}
+    for row, (name, volume) in enumerate(rows.items(), start=1):
+        drawn = pages[0].figure.axes[3 * row].images[0].get_array()
+        assert not np.ma.getmaskarray(drawn).any()
+        assert np.allclose(drawn, volume[:, :, index].T, atol=1e-5), name
 
 
 def test_a_segmentation_is_not_drawn_as_a_restoration(overrides, tmp_path) -> None:
