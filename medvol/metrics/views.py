@@ -92,7 +92,7 @@ class ViewRetrieval:
         }
 
     def alarm(self, values: Mapping[str, float]) -> str | None:
-        """Say that embeddings have collapsed, if the values of :meth:`compute` tell so.
+        """Say that embeddings have collapsed, or not spread yet, if the values of :meth:`compute` tell so.
 
         Args:
             values: by name; others may be among them.
@@ -104,8 +104,8 @@ class ViewRetrieval:
         if not values["spread"] < COLLAPSED:
             return None
         return (
-            f"embeddings have collapsed: their spread is {values['spread']:.3f}, where at least {COLLAPSED} is "
-            "expected; lower the learning rate, or raise the batch size or the temperature"
+            f"embeddings are nearly one and the same: their spread is {values['spread']:.3f}, where at least {COLLAPSED} "
+            "is expected; if it does not rise, lower the learning rate, or raise the batch size or the temperature"
         )
 
 

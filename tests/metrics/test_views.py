@@ -60,7 +60,9 @@ def test_equal_codes_give_exactly_chance_and_no_spread():
     assert found["chance"] == pytest.approx(1 / 9)
     assert found["triplet_accuracy"] == 0.5
     assert found["spread"] < 1e-6
-    assert retrieval.alarm({**found, "loss": 1.0}).startswith("embeddings have collapsed: their spread is 0.000")
+    assert retrieval.alarm({**found, "loss": 1.0}).startswith(
+        "embeddings are nearly one and the same: their spread is 0.000"
+    )
     assert retrieval.alarm({"spread": 0.1}) is None
     assert retrieval.alarm({"spread": float("nan")}) is None, "nothing was seen"
 
