@@ -105,7 +105,8 @@ class ViewRetrieval:
             return None
         return (
             f"embeddings are nearly one and the same: their spread is {values['spread']:.3f}, where at least "
-            f"{COLLAPSED} is expected; if it does not rise, lower the learning rate, or raise the batch size or the temperature"
+            f"{COLLAPSED} is expected; if it does not rise, lower the learning rate, or raise the batch size or the "
+            "temperature"
         )
 
 
