@@ -24,7 +24,7 @@ def intensity_problems(opened: OpenBundle) -> Iterator[Problem]:
 
     Values of the config come along with the weights, such as a spacing; transforms do not, and one that scales
     otherwise ruins every prediction without an error. Compared are the transforms of ``monai.transforms.intensity`` at
-    the fixed head of either chain. A chain that the user changed is only warned about.
+    the fixed head of either chain. Where the user changed the chain it is a warning, which ``check`` shows.
 
     Args:
         opened: an evaluation or an inference, with weights that can be read.
