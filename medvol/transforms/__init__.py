@@ -5,14 +5,17 @@ from .bezier import RandBezierIntensityd
 from .blur import RandPatchBlurd
 from .classes import LabelsToClassesd
 from .corruption import CORRUPTIONS, SPATIAL_CORRUPTIONS, Corruptiond
+from .each_view import RandEachViewd
 from .foreground import ForegroundMaskd
 from .foreground_crop import RandForegroundCropd
 from .fusion import RandVolumeFusiond
+from .gamma import RandPatchGammad
 from .intensity import RandPatchIntensityd
 from .jigsaw import RandJigsawd
 from .location import RandRelativeLocationd, center_pairs, location_names
 from .masking import RandBlockMaskd
 from .modalities import SelectChannelsd
+from .noise import RandPatchNoised
 from .painting import RandPaintd
 from .partial import RandReadCropByPosNegLabeld, RandReadCropd
 from .patches import RandPatchGridd
@@ -35,13 +38,16 @@ __all__ = [
     "RandAxisFlipsd",
     "RandBezierIntensityd",
     "RandBlockMaskd",
+    "RandEachViewd",
     "RandForegroundCropd",
     "RandJigsawd",
     "RandLocalShuffled",
     "RandPaintd",
     "RandPatchBlurd",
+    "RandPatchGammad",
     "RandPatchGridd",
     "RandPatchIntensityd",
+    "RandPatchNoised",
     "RandReadCropByPosNegLabeld",
     "RandReadCropd",
     "RandRelativeLocationd",

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from monai.config import KeysCollection
-from monai.transforms import MapTransform, RandomizableTransform
 from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
+
+from .each_view import RandEachViewd
 
 __all__ = ["RandPatchBlurd"]
 
 
-class RandPatchBlurd(RandomizableTransform, MapTransform):
+class RandPatchBlurd(RandEachViewd):
     """Blur every view with a Gaussian of its own, against shortcuts by sharpness.
 
     How sharp a view is tells how far it was enlarged, and which scanner it comes from. Each view takes the Gaussian
@@ -50,44 +50,29 @@ class RandPatchBlurd(RandomizableTransform, MapTransform):
         prob: float = 0.5,
         allow_missing_keys: bool = False,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        if not 0 <= prob <= 1:
-            raise ValueError(f"prob must be between 0 and 1; found {prob}; it is a probability, 0 blurs nothing")
-        RandomizableTransform.__init__(self, prob=1.0)
+        super().__init__(keys, prob, allow_missing_keys)
         if np.shape(sigma) != (2,) or not 0 <= sigma[0] <= sigma[1] < float("inf"):
             raise ValueError(
                 f"sigma must be (lowest, highest), 0 or more; found {sigma}; it is counted in voxels, (0, 1) is usual"
             )
-        self.sigma, self.share = tuple(sigma), float(prob)
+        self.sigma = tuple(sigma)
         self.drawn = np.zeros(0)  # (V,) standard deviation of each view, 0 where it is left alone
 
-    def randomize(self, views: int) -> None:
+    def randomize(self, views: int, channels: int = 1) -> None:
         """Draw the standard deviation of each view.
 
         Args:
             views: number of views V.
+            channels: not used; all channels of a view are changed alike.
         """
         low, high = self.sigma
         widths = np.full(views, low) if low == high else self.R.uniform(low, high, size=views)
         chosen = np.full(views, self.share >= 1) if self.share in (0, 1) else self.R.uniform(size=views) < self.share
         self.drawn = np.where(chosen, widths, 0.0)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the sample with blurred views."""
-        d = dict(data)
-        for key in self.key_iterator(d):
-            image = torch.as_tensor(d[key]).as_subclass(Tensor)
-            if image.ndim < 3:
-                raise ValueError(
-                    f"views must be (V, C, *spatial) under {key!r}; found the shape {tuple(image.shape)}; cut them "
-                    "with RandViewsd or RandPatchGridd first"
-                )
-            self.randomize(len(image))
-            image = image if image.is_floating_point() else image.float()
-            d[key] = torch.stack(
-                [_blurred(view, sigma) if sigma > 0 else view for view, sigma in zip(image, self.drawn, strict=True)]
-            )
-        return d
+    def change(self, view: Tensor, number: int) -> Tensor:
+        """Return the blurred view ``(C, *spatial)``, or the view itself."""
+        return _blurred(view, self.drawn[number]) if self.drawn[number] > 0 else view
 
 
 def _blurred(view: Tensor, sigma: float) -> Tensor:

@@ -22,7 +22,7 @@ CHAINS = {  # what stands between the cached volume and the batch
     "rpl3d": ["RandPatchGridd", "RandRelativeLocationd", "RandPatchIntensityd"],
     "jigsaw3d": ["RandPatchGridd", "RandJigsawd", "RandPatchIntensityd"],
     "rotation3d": ["RandPatchGridd", "RandRotationsd", "RandPatchIntensityd", "RandPatchBlurd"],
-    "exemplar3d": ["RandViewsd", "RandPatchBlurd", "RandPatchIntensityd"],
+    "exemplar3d": ["RandViewsd", "RandPatchBlurd", "RandPatchGammad", "RandPatchNoised", "RandPatchIntensityd"],
 }
 
 
