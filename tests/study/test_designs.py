@@ -106,8 +106,8 @@ def test_the_grid_is_whole(name: str) -> None:
     runs = planned_runs(study)
     kinds = Counter(run.kind for run in runs)
     assert kinds["finetune"] == len(study.arms) * len(study.counts) * len(study.replicates) * len(study.variants)
-    tuned = [arm for arm in study.arms.values() if arm.learning_rate is None]
-    assert kinds["tune"] == len(tuned) * len(study.tuning.values)
+    tuned = [arm for arm in study.arms.values() if arm.learning_rate is None] if study.tuning else []
+    assert kinds["tune"] == sum(len(study.tuning.values) for _ in tuned)
     starts = {repr(arm.pretraining) for arm in study.arms.values() if arm.pretraining is not None}  # arms may share one
     assert kinds["pretrain"] == len(starts) * len(study.replicates)
     assert len({run.key for run in runs}) == len(runs)
@@ -125,6 +125,21 @@ def test_an_encoder_is_pre_trained_in_the_width_and_the_spacing_in_which_it_is_u
             assert run.overrides["filters"] == used["filters"], run.key
         if run.kind == "pretrain" and name in ON_REAL_SETS:
             assert run.overrides["spacing"] == used["spacing"], run.key
+
+
+def test_the_short_form_of_hippocampus_has_its_arms_and_leaves_their_training_as_it_is_but_for_the_steps() -> None:
+    short, whole = load_study("hippocampus_short"), load_study("hippocampus")
+    assert set(short.arms) == set(whole.arms)
+    shortened = {"steps", "warmup_steps", "eval_every_examples", "roi_size"}
+    recipes = [{run.key: run.overrides for run in planned_runs(s) if run.kind == "pretrain"} for s in (short, whole)]
+    assert recipes[0].keys() == recipes[1].keys()
+    for key, overrides in recipes[0].items():
+        differing = {k for k in {*overrides, *recipes[1][key]} if overrides.get(k) != recipes[1][key].get(k)}
+        assert differing <= shortened, key
+    for name, arm in short.arms.items():
+        assert (arm.overrides, arm.against, arm.longer) == (
+            whole.arms[name].overrides, whole.arms[name].against, whole.arms[name].longer
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(ON_REAL_SETS))
