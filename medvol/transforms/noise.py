@@ -41,7 +41,7 @@ class RandPatchNoised(RandEachViewd):
         self,
         keys: KeysCollection = "image",
         strength: float = 0.1,
-        prob: float = 0.5,
+        prob: float = 0.25,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, prob, allow_missing_keys)

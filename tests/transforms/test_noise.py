@@ -85,7 +85,7 @@ def test_input_types_and_defaults():
     assert noisy(image.double())[0].dtype == torch.float64
     check_missing_keys(RandPatchNoised, {"image": torch.rand(2, 1, 5, 5)})
     plain = RandPatchNoised()
-    assert (plain.keys, plain.strength, plain.share, plain.allow_missing_keys) == (("image",), 0.1, 0.5, False)
+    assert (plain.keys, plain.strength, plain.share, plain.allow_missing_keys) == (("image",), 0.1, 0.25, False)
 
 
 @pytest.mark.parametrize("strength", [-0.1, float("inf"), float("nan")])
