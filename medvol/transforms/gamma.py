@@ -20,7 +20,7 @@ class RandPatchGammad(RandEachViewd):
     Views of one patient share their histogram, which matches them without a look at the anatomy; an affine change of
     the intensities leaves its form, and a z-score undoes it. ``lowest + range * ((x - lowest) / range) ** gamma``
     changes the form and keeps the range, as in the augmentation of nnU-Net (Isensee et al. 2021,
-    https://doi.org/10.1038/s41592-020-01008-z, supplementary note 2), which draws gamma from the same range.
+    https://doi.org/10.1038/s41592-020-01008-z).
 
     MONAI's ``RandAdjustContrastd`` draws one power for an image; here it would be the same for all views.
 

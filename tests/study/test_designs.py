@@ -106,8 +106,8 @@ def test_the_grid_is_whole(name: str) -> None:
     runs = planned_runs(study)
     kinds = Counter(run.kind for run in runs)
     assert kinds["finetune"] == len(study.arms) * len(study.counts) * len(study.replicates) * len(study.variants)
-    tuned = [arm for arm in study.arms.values() if arm.learning_rate is None] if study.tuning else []
-    assert kinds["tune"] == sum(len(study.tuning.values) for _ in tuned)
+    tuned = [arm for arm in study.arms.values() if arm.learning_rate is None]
+    assert kinds["tune"] == (len(tuned) * len(study.tuning.values) if study.tuning else 0)
     starts = {repr(arm.pretraining) for arm in study.arms.values() if arm.pretraining is not None}  # arms may share one
     assert kinds["pretrain"] == len(starts) * len(study.replicates)
     assert len({run.key for run in runs}) == len(runs)
