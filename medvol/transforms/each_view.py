@@ -11,7 +11,7 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from torch import Tensor
 
-__all__ = ["RandEachViewd"]
+__all__ = ["RandEachViewd", "views_of"]
 
 
 class RandEachViewd(RandomizableTransform, MapTransform):
@@ -67,13 +67,30 @@ class RandEachViewd(RandomizableTransform, MapTransform):
         """Return the sample with changed views."""
         d = dict(data)
         for key in self.key_iterator(d):
-            image = torch.as_tensor(d[key]).as_subclass(Tensor)
-            if image.ndim < 3:
-                raise ValueError(
-                    f"views must be (V, C, *spatial) under {key!r}; found the shape {tuple(image.shape)}; cut them "
-                    "with RandViewsd or RandPatchGridd first"
-                )
+            image = views_of(d, key)
             self.randomize(*image.shape[:2])
-            image = image if image.is_floating_point() else image.float()
             d[key] = torch.stack([self.change(view, number) for number, view in enumerate(image)])
         return d
+
+
+def views_of(data: Mapping[Hashable, Any], key: Hashable) -> Tensor:
+    """Return the views or patches of a sample as a plain tensor of floating-point numbers.
+
+    Args:
+        data: the sample.
+        key: where they stand, ``(V, C, *spatial)``.
+
+    Raises:
+        ValueError: there is no view axis.
+
+    Example:
+        >>> views_of({"image": torch.ones(2, 1, 4, 4, dtype=torch.uint8)}, "image").dtype
+        torch.float32
+    """
+    image = torch.as_tensor(data[key]).as_subclass(Tensor)
+    if image.ndim < 3:
+        raise ValueError(
+            f"views must be (V, C, *spatial) under {key!r}; found the shape {tuple(image.shape)}; cut them with "
+            "RandViewsd or RandPatchGridd first"
+        )
+    return image if image.is_floating_point() else image.float()

@@ -7,6 +7,7 @@ import torch
 from monai.config import KeysCollection
 from torch import Tensor
 
+from .centering import centered
 from .each_view import RandEachViewd
 
 __all__ = ["RandPatchNoised"]
@@ -73,7 +74,6 @@ def _noisy(view: Tensor, strength: float, seed: int) -> Tensor:
     # self.R makes float64 numbers by an older method, at three times the time
     noise = np.random.Generator(np.random.SFC64(seed)).standard_normal(view.numel(), dtype=np.float32)
     x = view.flatten(1)
-    # two passes with the 2-norm, as torch.std is slow on a CPU
-    deviation = torch.linalg.vector_norm(x - x.mean(dim=1, keepdim=True), dim=1, keepdim=True) / x.shape[1] ** 0.5
+    deviation = centered(x)[1]
     scaled = torch.from_numpy(noise).to(view.dtype).reshape(x.shape).mul_(deviation * strength)
     return scaled.add_(x).reshape(view.shape)

@@ -4,7 +4,7 @@ from map_transforms import check_missing_keys
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
-from medvol.transforms.each_view import RandEachViewd
+from medvol.transforms.each_view import RandEachViewd, views_of
 
 
 class Marked(RandEachViewd):
@@ -72,3 +72,14 @@ def test_what_is_not_views_is_refused():
         Marked()({"image": torch.rand(5, 5)})
     with pytest.raises(TypeError, match="abstract"):
         RandEachViewd("image")
+
+
+def test_views_of_a_sample_are_plain_and_floating():
+    image = torch.ones(2, 1, 4, 4)
+    assert views_of({"a": image}, "a").data_ptr() == image.data_ptr(), "no copy where none is needed"
+    assert type(views_of({"a": MetaTensor(image)}, "a")) is torch.Tensor
+    assert views_of({"a": image.half()}, "a").dtype == torch.float16
+    assert views_of({"a": image.int().numpy()}, "a").dtype == torch.float32
+    assert views_of({"a": image[0]}, "a").ndim == 3, "a view of one axis"
+    with pytest.raises(ValueError, match=r"under 'a'; found the shape \(4, 4\); cut them with RandViewsd"):
+        views_of({"a": image[0, 0]}, "a")

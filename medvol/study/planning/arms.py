@@ -61,11 +61,12 @@ def written_out(arms: Any) -> dict[str, Any]:
     return found
 
 
-def read_arms(arms: Mapping[str, Any]) -> dict[str, Arm]:
+def read_arms(arms: Mapping[str, Any], pretraining: Mapping[str, Any] | None = None) -> dict[str, Arm]:
     """Return the arms by name.
 
     Args:
         arms: as :func:`written_out` returns them.
+        pretraining: overrides of every pre-training, under those of an arm.
 
     Raises:
         ValueError: an unknown key, a value of another type, two arms of one name, or an arm that there is not in the
@@ -89,7 +90,7 @@ def read_arms(arms: Mapping[str, Any]) -> dict[str, Arm]:
     if not entries:
         refuse("arms", "at least one arm", "none, for no bundle fits", 'add an arm, such as "scratch": {}')
     unique([name.lower() for name, _, _ in entries], "the names of the arms, in small letters,")
-    found = {name: _arm(name, place, node) for name, place, node in entries}
+    found = {name: _arm(name, place, node, pretraining or {}) for name, place, node in entries}
     for arm in found.values():
         _check_rate(arm, found)
         _check_against(arm, found)
@@ -191,7 +192,7 @@ def _pretext_bundles(args: str | None) -> list[str]:
     return [folder.name for folder in starting if args is None or (folder / args).is_file()]
 
 
-def _arm(name: str, place: str, node: Mapping[str, Any]) -> Arm:
+def _arm(name: str, place: str, node: Mapping[str, Any], common: Mapping[str, Any]) -> Arm:
     pretrain, weights, rate = node.get("pretrain"), node.get("weights"), node.get("learning_rate")
     if pretrain is not None and weights is not None:
         refuse(place, "an arm with one start", "'pretrain' and 'weights'", "keep one of them")
@@ -209,7 +210,7 @@ def _arm(name: str, place: str, node: Mapping[str, Any]) -> Arm:
         rate = number(rate, f"{place}::learning_rate", above=0)
     return Arm(
         name=name,
-        pretraining=None if pretrain is None else _pretraining(pretrain, f"{place}::pretrain"),
+        pretraining=None if pretrain is None else _pretraining(pretrain, f"{place}::pretrain", common),
         weights=None if weights is None else text(weights, f"{place}::weights"),
         frozen=frozen,
         longer=number(node.get("longer", 1), f"{place}::longer", above=0),
@@ -219,13 +220,14 @@ def _arm(name: str, place: str, node: Mapping[str, Any]) -> Arm:
     )
 
 
-def _pretraining(node: Any, place: str) -> Pretraining:
+def _pretraining(node: Any, place: str, common: Mapping[str, Any]) -> Pretraining:
     node = known_object(node, place, ("bundle", "args", "overrides"), ("bundle",))
     args = node.get("args")
+    own = read_overrides(node.get("overrides", {}), f"{place}::overrides", pretraining=True)
     return Pretraining(
         bundle=text(node["bundle"], f"{place}::bundle"),
         args=None if args is None else text(args, f"{place}::args"),
-        overrides=read_overrides(node.get("overrides", {}), f"{place}::overrides", pretraining=True),
+        overrides={**common, **own},
     )
 
 

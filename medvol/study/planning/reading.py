@@ -19,7 +19,8 @@ from .entries import count, entry_name, known_object, number, objects, refuse, t
 __all__ = ["load_study", "parse_study", "shipped_studies", "study_name"]
 
 _KEYS = (
-    "name question downstream scores counts seeds arms reference tune margin section variants robustness published"
+    "name question downstream pretraining scores counts seeds arms reference tune margin section variants robustness "
+    "published"
 ).split()
 _REQUIRED = ("name", "question", "downstream", "counts", "seeds", "arms", "margin")
 _SEEDS = ("pretraining", "subset", "finetuning")
@@ -99,7 +100,9 @@ def parse_study(raw: Mapping[str, Any]) -> Study:
     downstream = known_object(node["downstream"], "downstream", ("bundle", "overrides"), ("bundle",))
     counts = _counts(node["counts"], "counts")
     replicates = _replicates(node["seeds"])
-    arms = read_arms(arms_as_written)
+    pretraining = known_object(node.get("pretraining", {}), "pretraining", ("overrides",))
+    common = read_overrides(pretraining.get("overrides", {}), "pretraining::overrides", pretraining=True)
+    arms = read_arms(arms_as_written, common)
     scores = tuple(_score(entry, f"scores::{i}") for i, entry in enumerate(_list(node, "scores", [{}])))
     unique([score.name for score in scores], "scores")
     study = Study(

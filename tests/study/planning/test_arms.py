@@ -92,6 +92,19 @@ def test_an_arm_as_it_is_read() -> None:
     assert (arms["s"].against, arms["f"].against) == (None, "s")
 
 
+def test_overrides_of_all_pre_trainings_lie_under_those_of_an_arm() -> None:
+    own = {"pretrain": {"bundle": "rpl3d", "overrides": {"steps": 7}}}
+    each = {"each": "pretext bundles", "bundles": ["jigsaw3d"]}
+    arms = {"scratch": {}, "weights": {"weights": "w"}, "cpc3d": CPC, "rpl3d": own, "each": each}
+    common = {"steps": 3, "warmup_steps": 1}
+    read = read_arms(written_out(arms), common)
+    overrides = {name: arm.pretraining and arm.pretraining.overrides for name, arm in read.items()}
+    assert overrides == {
+        "scratch": None, "weights": None, "cpc3d": common, "rpl3d": {"steps": 7, "warmup_steps": 1}, "jigsaw3d": common
+    }  # fmt: skip
+    assert not any(arm.overrides for arm in read.values()), "those of the fine-tuning are others"
+
+
 def test_a_pretraining_may_have_its_own_patients() -> None:
     assert read_overrides({"num_patients": 3}, "x", pretraining=True) == {"num_patients": 3}
     with pytest.raises(ValueError, match="'arm'"):

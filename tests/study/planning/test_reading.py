@@ -80,6 +80,10 @@ def test_defaults_and_values() -> None:
         ("tune", {"count": 4, "values": []}, "tune::values must be"),
         ("tune", {"count": 4, "values": [0.1, 0.10000001]}, "in six digits, must be different"),
         ("tune", {"count": 4, "value": [1]}, r"did you mean 'values'\?"),
+        ("pretraining", [], "pretraining must be an object"),
+        ("pretraining", {"override": {}}, r"pretraining .*'override'; did you mean 'overrides'\?"),
+        ("pretraining", {"overrides": {"seed": 1}}, "pretraining::overrides .* found 'seed'; state it by seeds"),
+        ("pretraining", {"overrides": {"arm": "b"}}, "found 'arm'; state it by arms"),
         ("variants", {"a": 3}, "variants::a must be an object"),
         ("variants", {"a": {}, "A": {}}, "found 'a' twice"),
         ("variants", [], "variants must be an object"),
@@ -97,6 +101,17 @@ def test_defaults_and_values() -> None:
 def test_what_is_refused(place: str, value: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_study(changed(place, value))
+
+
+def test_overrides_of_all_pre_trainings_reach_the_arms() -> None:
+    content = {
+        **LEAST, "arms": {"scratch": {}, "cpc3d": {"pretrain": {"bundle": "cpc3d"}}},
+        "pretraining": {"overrides": {"optimizer#lr": 0.1}},
+    }  # fmt: skip
+    study = parse_study(content)
+    assert study.arms["cpc3d"].pretraining.overrides == {"optimizer::lr": 0.1}
+    assert study.overrides == {}
+    assert parse_study(study.raw) == study, "the file of its folder says the same"
 
 
 def test_the_direction_of_a_score_is_known_or_said() -> None:
