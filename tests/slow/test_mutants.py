@@ -117,9 +117,9 @@ MUTANTS = [
     Mutant("jitter never to the end", oracles.cut, "jitter: moves by", patches.RandPatchGridd, "_draw",
            (("self.R.randint(a, b + 1, size=count)", "self.R.randint(a, b, size=count)"),), PATCHED),
     Mutant("normalization over all patches", oracles.normalization, "normalization: a", intensity, "_standardize",
-           (("x = x - x.mean(dim=-1, keepdim=True)", "x = x - x.mean(dim=(0, -1), keepdim=True)"),
-            ("torch.linalg.vector_norm(x, dim=-1, keepdim=True) / x.shape[-1] ** 0.5",
-             "x.square().mean(dim=(0, -1), keepdim=True).sqrt().expand(len(x), -1, 1)")), NORMALIZED),
+           (("x, deviation = centered(x)",
+             "x = x - x.mean(dim=(0, -1), keepdim=True)\n"
+             "    deviation = x.square().mean(dim=(0, -1), keepdim=True).sqrt().expand(len(x), -1, 1)"),), NORMALIZED),
     Mutant("a border left in the views", oracles.views, "border: voxels that are made up", views.RandViewsd, "__call__",
            (("self.scale[0], inside, places)", "self.scale[0], None, places)"),), EXEMPLAR),
     Mutant("one view twice", oracles.views, "views: the same twice", views.RandViewsd, "randomize",
