@@ -55,14 +55,23 @@ def test_missing_keys_and_defaults():
     assert (Marked().keys, Marked().share, Marked().allow_missing_keys) == (("image",), 0.5, False)
 
 
+class Plain(Marked):
+    """With the arguments of the base class."""
+
+    def __init__(self, *given):
+        RandEachViewd.__init__(self, *given)
+
+
+def test_the_defaults_and_the_ends_of_a_probability():
+    plain = Plain("image")
+    assert (plain.keys, plain.share, plain.allow_missing_keys) == (("image",), 0.5, False)
+    assert [Plain("image", prob).share for prob in (0, 1)] == [0.0, 1.0]
+
+
 @pytest.mark.parametrize("prob", [-0.1, 1.5, float("nan")])
 def test_a_probability_is_one(prob):
-    class Plain(Marked):
-        def __init__(self):
-            RandEachViewd.__init__(self, "image", prob)
-
     with pytest.raises(ValueError, match=rf"prob must be between 0 and 1; found {prob}; it is a probability"):
-        Plain()
+        Plain("image", prob)
 
 
 def test_what_is_not_views_is_refused():

@@ -22,6 +22,13 @@ def test_noise_is_normal_and_as_strong_as_was_drawn():
         assert added.std() == pytest.approx(deviation, rel=0.05)
 
 
+def test_its_strength_is_in_deviations_of_the_whole_channel():
+    image = 5 * torch.arange(20, dtype=torch.float64).reshape(20, 1, 1) + torch.rand(2, 1, 20, 20, 20)  # a slope
+    found, drawn = noisy(image, strength=0.4)
+    for v in range(2):
+        assert (found[v] - image[v]).numpy().std() == pytest.approx(drawn[v] * image[v].numpy().std(), rel=0.05)
+
+
 def test_noise_of_views_channels_and_neighbors_is_its_own():
     image = torch.rand(1, 1, 24, 24, 24, dtype=torch.float64).expand(3, 2, 24, 24, 24)
     found, drawn = noisy(image)
