@@ -3,12 +3,12 @@ import pytest
 import torch
 from monai.transforms import Compose
 
-from medvol.bundles.audit import guessing
+from medvol.bundles.audit import guessing, puzzles
 from medvol.bundles.audit.guessing import Table, guess
 from medvol.bundles.audit.puzzles import guess_orders, listed_permutations
 from medvol.bundles.audit.report import BAR, POWER
 from medvol.bundles.audit.task import CHAIN
-from medvol.transforms import RandJigsawd
+from medvol.transforms import RandJigsawd, permutation_set
 
 CELLS, ROWS = 27, np.stack([np.random.RandomState(row).permutation(27) for row in range(100)])
 
@@ -74,3 +74,32 @@ def test_the_list_is_taken_from_the_transform():
     assert listed_permutations(Parser(RandJigsawd("image", rows))).tolist() == rows
     assert listed_permutations(Parser(RandJigsawd("image", None))) is None
     assert listed_permutations(Parser(torch.nn.Identity())) is None
+
+
+@pytest.mark.slow
+def test_the_ends_hold_near_the_bar_and_nothing_is_found_at_chance(monkeypatch):
+    """By a hundred audits each of a hint that comes to about the bar and of no hint; the volumes' draws are alike."""
+    rows, rng = permutation_set((3, 3, 3), 100), np.random.RandomState(0)
+    cells, draws = np.tile(np.arange(CELLS), 76), np.repeat(np.arange(76), CELLS)
+    half = Table(np.zeros((76 * CELLS, 1)), cells, draws // 2, ["level"], draws)
+
+    def audits(hint):
+        def log_chances(train, test, count):
+            of_volume = rng.randn(38, 1, CELLS, CELLS).repeat(2, axis=1).reshape(76, CELLS, CELLS)
+            own = rng.randn(76, CELLS, CELLS)
+            return (0.7 * (of_volume + own) + hint * np.eye(CELLS)).reshape(-1, CELLS)
+
+        monkeypatch.setattr(puzzles, "log_chances", log_chances)
+        answers = [guess_orders(half, half, rows, seed=0) for _ in range(100)]
+        share = np.mean([answer.right for answer in answers])
+        too_low, too_high = sum(a.high < share for a in answers), sum(a.low > share for a in answers)
+        print(f"{hint}: {share:.4f} right; 'at most' too low in {too_low} of 100, 'at least' too high in {too_high}")
+        return answers, share, too_low, too_high
+
+    _, share, too_low, too_high = audits(0.155)
+    assert 0.05 < share < 0.07
+    assert max(too_low, too_high) <= 8
+    answers, share, _, too_high = audits(0.0)
+    assert share == pytest.approx(0.01, abs=0.002)
+    assert too_high <= 8
+    assert sum(answer.high > share + BAR and answer.low > share for answer in answers) <= 1
