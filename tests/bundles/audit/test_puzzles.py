@@ -77,7 +77,7 @@ def test_the_list_is_taken_from_the_transform():
 
 
 @pytest.mark.slow
-def test_the_ends_hold_near_the_bar_and_nothing_is_found_at_chance(monkeypatch):
+def test_the_ends_hold_near_the_bar_and_hardly_anything_is_found_at_chance(monkeypatch):
     """By a hundred audits each of a hint that comes to about the bar and of no hint; the volumes' draws are alike."""
     rows, rng = permutation_set((3, 3, 3), 100), np.random.RandomState(0)
     cells, draws = np.tile(np.arange(CELLS), 76), np.repeat(np.arange(76), CELLS)
@@ -102,4 +102,6 @@ def test_the_ends_hold_near_the_bar_and_nothing_is_found_at_chance(monkeypatch):
     answers, share, _, too_high = audits(0.0)
     assert share == pytest.approx(0.01, abs=0.002)
     assert too_high <= 8
-    assert sum(answer.high > share + BAR and answer.low > share for answer in answers) <= 1
+    shortcuts = sum(answer.high > share + BAR and answer.low > share for answer in answers)
+    print(f"{shortcuts} of 100 audits without a hint call it a shortcut")
+    assert shortcuts <= 1
